@@ -1,0 +1,145 @@
+//! From what was said to what is meant.
+
+use crate::place::{Note, Problem, Problems};
+use crate::pool::Pool;
+use crate::process::Process;
+use crate::rule::Action;
+use crate::site::{RouteTarget, Site};
+use crate::{Mode, Place};
+use std::collections::HashMap;
+
+/// What was said, by one or several files together. Names may still lead nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Settings of the process.
+    pub process: Process,
+    /// Sites in order.
+    pub sites: Vec<Site>,
+    /// Pools in order.
+    pub pools: Vec<Pool>,
+    /// Remarks.
+    pub notes: Vec<Note>,
+    /// Problems that the dialect found.
+    pub problems: Problems,
+}
+
+/// What is meant: every name leads somewhere, every mode fits. Made by [`Draft::resolve`] only.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    draft: Draft,
+}
+
+impl std::ops::Deref for Plan {
+    type Target = Draft;
+
+    fn deref(&self) -> &Draft {
+        &self.draft
+    }
+}
+
+impl Draft {
+    /// Adds what another file said.
+    pub fn merge(&mut self, other: Draft) {
+        self.sites.extend(other.sites);
+        self.pools.extend(other.pools);
+        self.notes.extend(other.notes);
+        self.problems.extend(other.problems);
+        self.process.merge(other.process);
+    }
+
+    /// The plan, or all problems: the dialect's and those found here.
+    pub fn resolve(mut self) -> Result<Plan, Problems> {
+        let mut problems = std::mem::take(&mut self.problems);
+        self.check_sites(&mut problems);
+        self.check_pools(&mut problems);
+        if problems.is_empty() { Ok(Plan { draft: self }) } else { Err(problems) }
+    }
+
+    fn check_sites(&self, problems: &mut Problems) {
+        same_names("site (frontend, listen)", self.sites.iter().map(|s| (&s.name, &s.place)), problems);
+        let pools: HashMap<&str, Mode> = self.pools.iter().map(|p| (p.name.as_str(), p.mode)).collect();
+        for site in &self.sites {
+            let named = site.routes.iter().filter_map(|r| match &r.target {
+                RouteTarget::Pool(name) => Some((name, &r.place)),
+                RouteTarget::Computed(_) => None,
+            });
+            for (name, place) in named.chain(site.default_pool.iter().map(|name| (name, &site.place))) {
+                check_reference(site, name, place, &pools, problems);
+            }
+            check_http_rules(site.mode, &site.rules, problems);
+        }
+    }
+
+    fn check_pools(&self, problems: &mut Problems) {
+        same_names("pool (backend, listen)", self.pools.iter().map(|p| (&p.name, &p.place)), problems);
+        for pool in &self.pools {
+            let owner = format!("server of '{}'", pool.name);
+            same_names(&owner, pool.servers.iter().map(|s| (&s.name, &s.place)), problems);
+            check_http_rules(pool.mode, &pool.rules, problems);
+        }
+    }
+}
+
+fn check_reference(site: &Site, name: &str, place: &Place, pools: &HashMap<&str, Mode>, problems: &mut Problems) {
+    match pools.get(name) {
+        None => problems.push(
+            Problem::new(place.clone(), format!("'{}' sends to '{name}', which does not exist", site.name))
+                .hint(nearest(name, pools.keys().copied())),
+        ),
+        Some(mode) if *mode != site.mode && !site.disabled => problems.push(
+            Problem::new(place.clone(), format!("'{}' and '{name}' have different modes", site.name))
+                .hint("set the same mode (tcp or http) in both, or once in defaults"),
+        ),
+        Some(_) => {}
+    }
+}
+
+fn check_http_rules(mode: Mode, rules: &crate::rule::Rules, problems: &mut Problems) {
+    if mode == Mode::Http {
+        return;
+    }
+    for rule in rules.request.iter().chain(&rules.response).chain(&rules.after_response) {
+        if !matches!(rule.action, Action::Allow) {
+            problems.push(
+                Problem::new(rule.place.clone(), "an HTTP rule needs 'mode http'")
+                    .hint("set 'mode http' here or in defaults, or remove the rule"),
+            );
+        }
+    }
+}
+
+fn same_names<'a>(kind: &str, names: impl Iterator<Item = (&'a String, &'a Place)>, problems: &mut Problems) {
+    let mut first: HashMap<&str, &Place> = HashMap::new();
+    for (name, place) in names {
+        if let Some(before) = first.insert(name, place) {
+            problems.push(
+                Problem::new(place.clone(), format!("{kind} '{name}' is defined twice"))
+                    .hint(format!("the first one is at {before}; rename one of them")),
+            );
+        }
+    }
+}
+
+/// "did you mean …" for the nearest of `names`, or an empty text.
+pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
+    names
+        .map(|name| (distance(word, name), name))
+        .filter(|(d, name)| *d <= 1 + name.len() / 4)
+        .min()
+        .map_or_else(String::new, |(_, name)| format!("did you mean '{name}'?"))
+}
+
+/// Levenshtein distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(x != y)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,29 @@
+//! The one rule engine: where a value comes from ([`Fetch`], [`Expr`]), what must hold ([`Condition`]),
+//! what text is built ([`Template`]) and what is done ([`Action`]), by phase ([`Rules`]).
+//!
+//! How the dialects map to it:
+//!
+//! | said | meant |
+//! |---|---|
+//! | HAProxy `acl x path_beg /a` | `Condition::Test { Expr(Path), TextMatch::Prefix }` |
+//! | HAProxy `%[req.hdr(host),lower]`, `%ci` | `Template` piece with `Expr` |
+//! | HAProxy `http-request set-header` | `Rule { Action::SetHeader }` in `Rules::request` |
+//! | nginx `$host`, `$http_x` | `Expr(Fetch::…)` in a `Template` |
+//! | nginx `map $a $b {…}` | `Fetch::Map`: a template looked up in a table |
+//! | nginx `location`, `if` | `Condition` on a `Route` or around rules |
+//! | nginx `rewrite RE TO` | `Action::ReplacePath` |
+//! | nginx `return 301 URL` | `Action::Redirect`; `return 200 "x"` is `Action::Answer` |
+//!
+//! Evaluation is pure: values come from a [`Facts`] that the traffic crates implement.
+
+mod action;
+mod condition;
+mod fetch;
+mod template;
+
+pub use action::{
+    Action, HeaderMatch, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope, TextPattern, Userlist,
+};
+pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns};
+pub use fetch::{Converter, Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField, Value, host_only};
+pub use template::{Piece, Style, Template, write_int};
