@@ -1,0 +1,735 @@
+//! A request at a server: choose, connect, send, wait, and when that fails, decide whether to try again.
+//!
+//! A request is tried again only when nothing of it can have been done: the connection failed, or it is
+//! idempotent (RFC 9110, 9.2.2) and no byte of an answer came. What was sent is kept until then.
+
+use crate::body::{Pump, PumpError, Side};
+use crate::client::Conn;
+use crate::exchange::{self, After, Exchange, fail};
+use crate::local::Workspace;
+use crate::persistence;
+use crate::rules::{self, Denied, Verdict};
+use crate::scene::Scene;
+use plan::pool::{Balance, Redispatch};
+use plan::rule::Facts;
+use pool::{Admission, Ask, Connection, Pool, Server, Slot};
+use smallvec::SmallVec;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use tasks::{Buffer, Fired, Stream, clock};
+use telemetry::Cause;
+use wire::http1::{
+    self, BodyFraming, HeadErrorKind, Limits, Progress, RequestEdit, ResponseEdit, Version,
+    parse_response, write_request, write_response,
+};
+
+/// Interim answers (1xx) of one request that are passed on before the server is taken for broken.
+const INTERIM_ANSWERS: u32 = 100;
+
+/// Serves the request by a server of `pool`.
+pub(crate) async fn proxy(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, pool: &Arc<Pool>) -> After {
+    let bound = persistence::bound(pool, exchange, &work.request);
+    persistence::hide(pool, &mut work.request);
+    let mut tries = Tries::new(pool, bound);
+    loop {
+        let slot = match acquire(conn, work, exchange, pool, &tries).await {
+            Ok(slot) => slot,
+            Err(cause) => return fail(conn, work, exchange, tries.cause(cause)).await,
+        };
+        let server = Arc::clone(slot.server());
+        exchange.begin_at(&server, &tries, slot.balanced);
+        if let Some(prefix) = &server.plan.redirect_prefix {
+            return redirected(conn, work, exchange, prefix).await;
+        }
+        let failure = match connect(conn, work, exchange, &server).await {
+            Err(failure) => failure,
+            Ok(connection) => match at_server(conn, work, exchange, connection).await {
+                Ok(after) => return after,
+                Err(failure) => failure,
+            },
+        };
+        drop(slot);
+        exchange.note_failure(conn.local.worker.index, &server, failure.cause);
+        if failure.cause == Cause::KeepAliveRace {
+            // Its other idle connections are likely to be as dead.
+            conn.local.idle.borrow_mut().purge(|other| other.uid != server.uid);
+        }
+        if !tries.again(pool, exchange, &server, &failure) {
+            return failed(conn, work, exchange, failure).await;
+        }
+    }
+}
+
+/// What was tried so far.
+pub(crate) struct Tries {
+    /// Servers that failed, by uid.
+    tried: SmallVec<[u32; 4]>,
+    bound: Option<Arc<Server>>,
+    left: u32,
+    /// Of the last failure.
+    last: Option<Cause>,
+}
+
+/// Why a try failed.
+struct Failure {
+    cause: Cause,
+    /// How far the request may have come.
+    reach: Reach,
+    /// A response head had begun to leave, so no answer of ours may follow.
+    answered: bool,
+}
+
+/// How far a request may have come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// Not a byte left us.
+    Nothing,
+    /// It may have been read, but all of it is still here.
+    Sent,
+    /// Part of its body is gone.
+    Spent,
+}
+
+impl Tries {
+    fn new(pool: &Pool, bound: Option<Arc<Server>>) -> Tries {
+        Tries { tried: SmallVec::new(), bound, left: pool.plan.retry.tries, last: None }
+    }
+
+    /// The cause to report: that of the last try tells more than "no server left".
+    fn cause(&self, cause: Cause) -> Cause {
+        match (self.last, cause) {
+            (Some(last), Cause::AllDown) => last,
+            _ => cause,
+        }
+    }
+
+    /// Decides on another try and takes note of it.
+    fn again(&mut self, pool: &Arc<Pool>, exchange: &mut Exchange, server: &Arc<Server>, failure: &Failure) -> bool {
+        self.last = Some(failure.cause);
+        if failure.answered || self.left == 0 || !may_repeat(pool, exchange, failure) || !pool.retry_allowed() {
+            return false;
+        }
+        let raced = failure.cause == Cause::KeepAliveRace;
+        if !raced {
+            self.tried.push(server.uid);
+            let stay = self.bound.is_some() && pool.plan.retry.redispatch == Redispatch::Never;
+            if stay || pool.plan.retry.redispatch == Redispatch::Never {
+                return false;
+            }
+            self.bound = None;
+        }
+        self.left -= 1;
+        exchange.retries += 1;
+        true
+    }
+}
+
+/// True when the request may be sent once more.
+fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
+    let on = &pool.plan.retry.on;
+    let wanted = match failure.cause {
+        Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed => on.connect_failure,
+        Cause::ResetBeforeHead | Cause::KeepAliveRace | Cause::ServerWentDown => on.empty_response,
+        Cause::ClosedInHead | Cause::InvalidHead => on.junk_response,
+        Cause::FirstByteTimeout => on.response_timeout,
+        _ => false,
+    };
+    let harmless = match failure.reach {
+        Reach::Nothing => true,
+        Reach::Sent => exchange.idempotent,
+        Reach::Spent => false,
+    };
+    wanted && harmless
+}
+
+/// A place at a server, waiting in a queue if need be.
+async fn acquire(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    pool: &Arc<Pool>,
+    tries: &Tries,
+) -> Result<Slot, Cause> {
+    let admission = {
+        let scene = Scene { exchange, request: &work.request, response: None };
+        let mut memory = [0u8; 16];
+        let key = key(pool, &scene, &mut memory);
+        let ask = Ask {
+            key: key.as_deref(),
+            bound: tries.bound.as_ref(),
+            force_bound: false,
+            tried: &tries.tried,
+            worker: conn.local.worker.index,
+            may_wait: true,
+        };
+        pool.admit(&ask)
+    };
+    let slot = match admission {
+        Admission::Served(slot) => slot,
+        Admission::Refused(cause) => return Err(cause),
+        Admission::Wait(waiting) => {
+            exchange.server_queue = waiting.server_queue_before() as u32;
+            exchange.pool_queue = waiting.pool_queue_before() as u32;
+            conn.deadline.set(pool.plan.timeouts.queue.or(pool.plan.timeouts.connect));
+            queue(conn, work, exchange, waiting).await?
+        }
+    };
+    exchange.times.queued = Some(clock::now());
+    Ok(slot)
+}
+
+/// Waits in the queue while watching the client.
+async fn queue(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &Exchange,
+    waiting: pool::Waiting,
+) -> Result<Slot, Cause> {
+    let mut waiting = std::pin::pin!(waiting);
+    let abort_on_close = exchange.abort_on_close();
+    let mut watch = ClientWatch::new(abort_on_close);
+    let (stream, deadline, buffer) = (&mut conn.stream, &conn.deadline, &mut work.buffer);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = waiting.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if watch.poll_gone(cx, stream, buffer) {
+            return Poll::Ready(Err(Cause::ClientAbortQueue));
+        }
+        deadline.poll_fired(cx).map(|_| Err(Cause::QueueTimeout))
+    })
+    .await
+}
+
+/// The bytes that the pool's way of balancing hashes.
+fn key<'k>(pool: &Pool, scene: &'k Scene<'_>, memory: &'k mut [u8; 16]) -> Option<std::borrow::Cow<'k, [u8]>> {
+    use std::borrow::Cow;
+    use std::net::IpAddr;
+    let text = |fetch: plan::Fetch| {
+        let mut found = None;
+        scene.each(&fetch, &mut |value| {
+            found = Some(value.into_text().into_owned());
+            std::ops::ControlFlow::Continue(())
+        });
+        found.map(Cow::Owned)
+    };
+    match &pool.plan.balance {
+        Balance::Source => Some(match scene.exchange.client.ip()?.ip() {
+            IpAddr::V4(v4) => {
+                memory[..4].copy_from_slice(&v4.octets());
+                Cow::Borrowed(&memory[..4])
+            }
+            IpAddr::V6(v6) => {
+                memory.copy_from_slice(&v6.octets());
+                Cow::Borrowed(&memory[..])
+            }
+        }),
+        Balance::Uri(kind) => Some(Cow::Borrowed(pool::uri_key(scene.request.target(), *kind))),
+        Balance::QueryParameter(name) => {
+            crate::scene::parameter(scene.request.query()?, name.as_bytes()).map(Cow::Borrowed)
+        }
+        Balance::Header { name, domain_only } => {
+            let value = scene.request.fields.find_str(name.as_bytes()).next_back()?;
+            let value = if *domain_only { pool::main_domain(value).to_vec() } else { value.to_vec() };
+            Some(Cow::Owned(value))
+        }
+        Balance::Hash(expr) if expr.converters.is_empty() => text(expr.fetch.clone()),
+        Balance::Hash(expr) => expr.value(scene).map(|value| Cow::Owned(value.into_text().into_owned())),
+        _ => None,
+    }
+}
+
+/// A connection to `server`: an idle one, or a new one.
+async fn connect(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    server: &Arc<Server>,
+) -> Result<Connection, Failure> {
+    let pool = exchange.pool.clone();
+    let reuse = exchange.reuse();
+    // On the very first request of a client the connection may be private (see `plan::pool::Reuse`).
+    let first = exchange.number == 1;
+    let taken = conn.local.idle.borrow_mut().take(server, conn.id, reuse, first);
+    // A request that must not be repeated looks once more whether the server has closed.
+    if let Some(connection) = taken.filter(|c| exchange.idempotent || is_quiet(&c.stream)) {
+        exchange.connected(conn.local.worker.index, server, &connection, clock::now());
+        return Ok(connection);
+    }
+    let header = proxy_header(server, exchange);
+    conn.deadline.set(pool.as_ref().and_then(|pool| pool.plan.timeouts.connect));
+    server.stats.at(conn.local.worker.index).connects.add(1);
+    let mut connecting = std::pin::pin!(pool::connect_for(server, exchange.local.ip(), &header));
+    let mut watch = ClientWatch::new(exchange.abort_on_close());
+    let (stream, deadline, buffer) = (&mut conn.stream, &conn.deadline, &mut work.buffer);
+    let result = std::future::poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(|error| error.cause)),
+        Poll::Pending if watch.poll_gone(cx, stream, buffer) => Poll::Ready(Err(Cause::ClientAbortConnect)),
+        Poll::Pending => deadline.poll_fired(cx).map(|_| Err(Cause::ConnectTimeout)),
+    })
+    .await;
+    match result {
+        Ok(mut connection) => {
+            connection.owner = conn.id;
+            exchange.connected(conn.local.worker.index, server, &connection, clock::now());
+            Ok(connection)
+        }
+        Err(cause) => Err(Failure { cause, reach: Reach::Nothing, answered: false }),
+    }
+}
+
+/// True when nothing, not even an end, waits on an idle connection.
+fn is_quiet(stream: &Stream) -> bool {
+    let mut byte = [0u8; 1];
+    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+fn proxy_header(server: &Server, exchange: &Exchange) -> Vec<u8> {
+    use plan::listener::ProxyVersion;
+    use wire::proxy::{Peers, write_v1, write_v2};
+    let Some(version) = server.plan.send_proxy else { return Vec::new() };
+    let peers = match (exchange.client.ip(), exchange.local.ip()) {
+        (Some(source), Some(destination)) => Peers::Told { source, destination },
+        _ => Peers::OfSocket,
+    };
+    let mut header = Vec::new();
+    match version {
+        ProxyVersion::V1 => write_v1(&mut header, &peers),
+        ProxyVersion::V2 => write_v2(&mut header, &peers),
+    }
+    header
+}
+
+/// The server's side of one try.
+struct Line {
+    connection: Connection,
+    buffer: Buffer,
+    /// Moves the request.
+    up: Pump,
+    /// Bytes at the front of the client's buffer that were sent as a copy.
+    held: usize,
+    up_failed: bool,
+}
+
+/// Sends the request and passes the answer on.
+async fn at_server(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    connection: Connection,
+) -> Result<After, Failure> {
+    let reused = connection.uses > 1;
+    let mut line = send(conn, work, exchange, connection);
+    let result = answer(conn, work, exchange, &mut line, reused).await;
+    conn.local.worker.buffers.give(line.buffer);
+    let memory = line.up.into_memory();
+    if memory.capacity() > work.out.capacity() {
+        work.out = memory;
+    }
+    match result {
+        Ok((after, reusable)) => {
+            exchange.release(conn, line.connection, reusable);
+            Ok(after)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Writes the head (and a body that is here already) into a pump.
+fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Connection) -> Line {
+    let mut out = std::mem::take(&mut work.out);
+    out.clear();
+    let websocket = work.request.is_websocket_upgrade();
+    let edit = RequestEdit {
+        connection: if websocket {
+            http1::Connection::Upgrade
+        } else if exchange.server_keeps() {
+            http1::Connection::KeepAlive
+        } else {
+            http1::Connection::Close
+        },
+        ..RequestEdit::default()
+    };
+    write_request(&work.request, &mut out, &edit);
+    let framing = work.request.framing();
+    let held = match framing {
+        BodyFraming::Length(n) if n <= work.buffer.len() as u64 && !work.request.expects_continue() => n as usize,
+        _ => 0,
+    };
+    out.extend_from_slice(&work.buffer.bytes()[..held]);
+    let rest = if held > 0 { BodyFraming::None } else { framing };
+    Line {
+        connection,
+        buffer: conn.local.worker.buffers.take(),
+        up: Pump::new(out, rest, rest),
+        held,
+        up_failed: false,
+    }
+}
+
+/// Waits for the answer and passes it on; true when the server connection may serve again.
+async fn answer(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+    reused: bool,
+) -> Result<(After, bool), Failure> {
+    let mut interim = 0;
+    loop {
+        response_head(conn, work, exchange, line, reused).await?;
+        if !work.response.is_interim() || work.response.status == 101 {
+            break;
+        }
+        interim += 1;
+        if interim > INTERIM_ANSWERS {
+            return Err(line.failure(Cause::InvalidHead));
+        }
+        pass_interim(conn, work, exchange).await?;
+    }
+    exchange.answered(conn, line.connection.server.as_ref(), work.response.status);
+    if work.response.status == 101 {
+        return Ok((switch(conn, work, exchange, line).await, false));
+    }
+    respond(conn, work, exchange, line).await
+}
+
+impl Line {
+    fn failure(&self, cause: Cause) -> Failure {
+        let spent = self.up.moved > 0;
+        Failure { cause, reach: if spent { Reach::Spent } else { Reach::Sent }, answered: false }
+    }
+}
+
+/// Reads until a response head is complete, sending what is left of the request meanwhile.
+async fn response_head(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+    reused: bool,
+) -> Result<(), Failure> {
+    let limits = Limits::response();
+    work.response.clear();
+    conn.deadline.set(exchange.server_timeout());
+    let kind = work.request.kind();
+    loop {
+        if !line.buffer.is_empty() {
+            match parse_response(line.buffer.bytes(), &limits, kind, &mut work.response) {
+                Ok(Progress::Complete { consumed }) => {
+                    line.buffer.consume(consumed);
+                    return Ok(());
+                }
+                Ok(Progress::Partial) => {}
+                Err(error) => return Err(line.failure(head_cause(error.kind, line.buffer.bytes()))),
+            }
+            if line.buffer.is_full() {
+                line.buffer.grow(limits.head_bytes + 1024);
+            }
+        }
+        let first = line.buffer.is_empty();
+        match more(conn, work, exchange, line).await {
+            Ok(n) if n > 0 => {}
+            Err(cause) => return Err(line.failure(cause)),
+            _ if !first => return Err(line.failure(Cause::ClosedInHead)),
+            _ if reused => return Err(line.failure(Cause::KeepAliveRace)),
+            _ => return Err(line.failure(Cause::ResetBeforeHead)),
+        }
+    }
+}
+
+fn head_cause(kind: HeadErrorKind, bytes: &[u8]) -> Cause {
+    match kind {
+        HeadErrorKind::TooBig => Cause::HeadTooBig,
+        HeadErrorKind::FalseSwitch => Cause::Unexpected101,
+        _ if !bytes.starts_with(b"HTTP/") => Cause::WrongProtocol,
+        _ => Cause::InvalidHead,
+    }
+}
+
+/// Reads once from the server, moving the request body meanwhile. 0 = closed or reset.
+async fn more(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, line: &mut Line) -> Result<usize, Cause> {
+    let mut watch = ClientWatch::new(exchange.abort_on_close());
+    let movable = exchange.idempotent && exchange.has_other_servers();
+    let uid = line.connection.server.uid;
+    conn.deadline.watch(Some(uid));
+    let (client, deadline) = (&mut conn.stream, &conn.deadline);
+    let client_timeout = conn.site.plan.timeouts.client;
+    let server_timeout = exchange.server_timeout();
+    let Line { connection, buffer, up, up_failed, .. } = line;
+    let mut sent = (0, 0);
+    let result = std::future::poll_fn(|cx| {
+        if !*up_failed && !up.is_done() {
+            match up.poll(cx, client, &mut work.buffer, &mut connection.stream) {
+                Poll::Ready(Ok(())) => deadline.set(server_timeout),
+                Poll::Ready(Err(PumpError::Sink)) => *up_failed = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(request_cause(&error))),
+                Poll::Pending => {}
+            }
+            if sent != (up.moved, up.written) {
+                sent = (up.moved, up.written);
+                let wait = if up.waits_for == Side::Source { client_timeout } else { server_timeout };
+                deadline.set(if up.is_done() { server_timeout } else { wait });
+            }
+        } else if watch.poll_gone(cx, client, &mut work.buffer) {
+            return Poll::Ready(Err(Cause::ClientAbortWait));
+        }
+        match buffer.poll_fill(&mut connection.stream, cx) {
+            Poll::Ready(Ok(n)) => return Poll::Ready(Ok(n)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Ok(0)),
+            Poll::Pending => {}
+        }
+        match deadline.poll_fired(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Fired::Watched) => {
+                let server = &connection.server;
+                let lost = !server.is_up() || server.suspect();
+                let cut = !server.is_up() && server.plan.cut_when_down;
+                if lost && (movable || cut) {
+                    return Poll::Ready(Err(Cause::ServerWentDown));
+                }
+                deadline.set(server_timeout);
+                deadline.watch(Some(uid));
+                deadline.poll_fired(cx).map(|_| Err(Cause::FirstByteTimeout))
+            }
+            Poll::Ready(_) if !up.is_done() && up.waits_for == Side::Source => {
+                Poll::Ready(Err(Cause::RequestTimeout))
+            }
+            Poll::Ready(_) => Poll::Ready(Err(Cause::FirstByteTimeout)),
+        }
+    })
+    .await;
+    conn.deadline.watch(None);
+    result
+}
+
+fn request_cause(error: &PumpError) -> Cause {
+    match error {
+        PumpError::Invalid => Cause::BadRequest,
+        PumpError::Truncated | PumpError::Source => Cause::ClientAbortRequest,
+        PumpError::Sink => Cause::ResetBeforeHead,
+    }
+}
+
+/// Passes an interim answer on. HTTP/1.0 clients do not know them.
+async fn pass_interim(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> Result<(), Failure> {
+    if work.request.version == Version::Http10 {
+        return Ok(());
+    }
+    let mut out = Vec::with_capacity(256);
+    let edit = ResponseEdit { framing: BodyFraming::None, ..ResponseEdit::default() };
+    write_response(&work.response, &mut out, &edit);
+    if conn.write_all(&out, exchange).await {
+        return Ok(());
+    }
+    Err(Failure { cause: Cause::ClientAbortWait, reach: Reach::Spent, answered: true })
+}
+
+/// Passes the final answer on.
+async fn respond(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+) -> Result<(After, bool), Failure> {
+    if let Some(after) = response_rules(conn, work, exchange, line).await {
+        return Ok((after, false));
+    }
+    // From here on the request cannot be repeated: what was sent as a copy is used up.
+    work.buffer.consume(line.held);
+    exchange.bytes_in += line.held as u64;
+    let kind = work.request.kind();
+    let received = work.response.framing(kind);
+    let old_client = work.request.version == Version::Http10;
+    let sent = match received {
+        BodyFraming::Chunked | BodyFraming::UntilClose if old_client => BodyFraming::UntilClose,
+        BodyFraming::UntilClose => BodyFraming::Chunked,
+        same => same,
+    };
+    let keep = sent != BodyFraming::UntilClose && conn.may_keep(exchange, &work.request);
+    let request_done = line.up.is_done();
+    let keep = keep && (request_done || !line.up_failed);
+    let mut out = Vec::new();
+    std::mem::swap(&mut out, &mut work.out);
+    out.clear();
+    let edit = ResponseEdit {
+        connection: if keep { http1::Connection::KeepAlive } else { http1::Connection::Close },
+        version_to_client: work.request.version,
+        framing: sent,
+    };
+    write_response(&work.response, &mut out, &edit);
+    exchange.status = Some(work.response.status);
+    let server_keeps = work.response.keep_alive() && received != BodyFraming::UntilClose;
+    let mut down = Pump::new(out, received, sent);
+    let outcome = transfer(conn, work, exchange, line, &mut down).await;
+    exchange.bytes_out += down.written;
+    exchange.bytes_in += line.up.moved;
+    let body_done = line.up.is_done() && !line.up_failed;
+    work.out = down.into_memory();
+    Ok(match outcome {
+        Err(cause) => {
+            exchange.fail(cause);
+            (After::Cut, false)
+        }
+        Ok(()) => {
+            // Unasked bytes behind the answer make the connection useless (RFC 9112, 9.2).
+            let reusable = server_keeps && body_done && line.buffer.is_empty() && exchange.server_keeps();
+            (if keep && body_done { After::KeepAlive } else { After::Close }, reusable)
+        }
+    })
+}
+
+/// Moves both bodies until the answer is complete.
+async fn transfer(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &Exchange,
+    line: &mut Line,
+    down: &mut Pump,
+) -> Result<(), Cause> {
+    let client_timeout = conn.site.plan.timeouts.client;
+    let server_timeout = exchange.server_timeout();
+    let (client, deadline) = (&mut conn.stream, &conn.deadline);
+    let Line { connection, buffer, up, up_failed, .. } = line;
+    let mut written = u64::MAX;
+    std::future::poll_fn(|cx| {
+        if !*up_failed && !up.is_done() {
+            match up.poll(cx, client, &mut work.buffer, &mut connection.stream) {
+                Poll::Ready(Err(PumpError::Sink)) => *up_failed = true,
+                Poll::Ready(Err(PumpError::Invalid)) => return Poll::Ready(Err(Cause::BadRequest)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Cause::ClientAbortData)),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        match down.poll(cx, &mut connection.stream, buffer, client) {
+            Poll::Ready(result) => return Poll::Ready(result.map_err(|error| response_cause(&error))),
+            Poll::Pending => {}
+        }
+        if written != down.written {
+            written = down.written;
+            deadline.set(if down.waits_for == Side::Source { server_timeout } else { client_timeout });
+        }
+        deadline.poll_fired(cx).map(|_| {
+            Err(if down.waits_for == Side::Source { Cause::BodyTimeout } else { Cause::ClientTimeoutData })
+        })
+    })
+    .await
+}
+
+fn response_cause(error: &PumpError) -> Cause {
+    match error {
+        PumpError::Invalid => Cause::BadChunk,
+        PumpError::Truncated | PumpError::Source => Cause::TruncatedBody,
+        PumpError::Sink => Cause::ClientAbortData,
+    }
+}
+
+/// Rules on the answer, the pool's before the site's; `Some` when one replaced it.
+async fn response_rules(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &Line,
+) -> Option<After> {
+    let site = Arc::clone(&exchange.site);
+    let pool = exchange.pool.clone()?;
+    for (name, length) in &site.plan.response_captures {
+        let value = exchange::last_value(&work.response.fields, name, *length);
+        exchange.response_captures.push(value);
+    }
+    for list in [&pool.plan.rules.response, &site.plan.rules.response] {
+        let own = match rules::on_response(list, exchange, &work.request, &mut work.response) {
+            Verdict::Continue => continue,
+            Verdict::Answer(answer, Denied::Yes) => {
+                exchange.response_denied = true;
+                exchange.fail(Cause::ResponseDenied);
+                let scene = Scene { exchange, request: &work.request, response: None };
+                crate::answer::fixed(&answer, &exchange.pages(), &scene)
+            }
+            Verdict::Answer(answer, Denied::No) => {
+                let scene = Scene { exchange, request: &work.request, response: Some(&work.response) };
+                crate::answer::fixed(&answer, &exchange.pages(), &scene)
+            }
+            Verdict::Redirect(redirect, location) => crate::answer::redirect(&redirect, &location),
+            _ => continue,
+        };
+        work.buffer.consume(line.held);
+        return Some(exchange::say(conn, work, exchange, own).await);
+    }
+    persistence::mark(&pool, &line.connection.server, exchange, &work.request, &mut work.response);
+    exchange::after_response_rules(exchange, &work.request, &mut work.response);
+    None
+}
+
+/// 101: from now on bytes pass both ways until one side ends.
+async fn switch(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, line: &mut Line) -> After {
+    exchange.status = Some(101);
+    let mut out = Vec::with_capacity(512);
+    let edit = ResponseEdit {
+        connection: http1::Connection::Upgrade,
+        version_to_client: Version::Http11,
+        framing: BodyFraming::None,
+    };
+    exchange::after_response_rules(exchange, &work.request, &mut work.response);
+    write_response(&work.response, &mut out, &edit);
+    if !conn.write_all(&out, exchange).await {
+        return After::Cut;
+    }
+    crate::tunnel::run(conn, work, exchange, &mut line.connection.stream, &mut line.buffer).await;
+    After::Close
+}
+
+/// A server that only redirects.
+async fn redirected(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, prefix: &str) -> After {
+    let location = [prefix.as_bytes(), work.request.path_and_query()].concat();
+    let mut head = crate::answer::head(302);
+    head.fields.append(b"location", &location);
+    exchange::say(conn, work, exchange, crate::answer::Own::Message(head, Vec::new())).await
+}
+
+/// The last try failed: our answer, if one can still be given.
+async fn failed(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, failure: Failure) -> After {
+    if failure.answered {
+        exchange.fail(failure.cause);
+        return After::Cut;
+    }
+    if matches!(failure.cause, Cause::ClientAbortConnect | Cause::ClientAbortWait | Cause::ClientAbortRequest) {
+        exchange.fail(failure.cause);
+        exchange.status = Some(failure.cause.status());
+        return After::Cut;
+    }
+    if failure.reach == Reach::Spent {
+        // Part of the request's body is gone, so what follows on this connection cannot be trusted.
+        exchange.body_spent = true;
+    }
+    fail(conn, work, exchange, failure.cause).await
+}
+
+/// Notices a client that goes away while it should be waiting.
+struct ClientWatch {
+    abort_on_close: bool,
+    done: bool,
+}
+
+impl ClientWatch {
+    fn new(abort_on_close: bool) -> ClientWatch {
+        ClientWatch { abort_on_close, done: false }
+    }
+
+    /// True when the client is gone. Bytes that come are kept for the next request.
+    fn poll_gone(&mut self, cx: &mut std::task::Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> bool {
+        while !self.done && !buffer.is_full() {
+            match buffer.poll_fill(stream, cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Err(_)) => return true,
+                Poll::Ready(Ok(0)) => {
+                    self.done = true;
+                    return self.abort_on_close;
+                }
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,287 @@
+//! Bodies on their way: decoded from one framing, encoded in another, copied at most once.
+//!
+//! A [`Pump`] moves one message body from a source to a sink. The head of the message is given to it as
+//! the first bytes to write, so that head and first data leave in one system call. It never waits by
+//! itself: the caller polls it together with the other direction and its deadline.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tasks::Buffer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wire::http1::{
+    BodyFraming, Chunk, Chunked, DATA_END, Fields, write_chunk_size, write_last_chunk,
+};
+
+/// Chunks up to this many bytes are copied together before they are written.
+const SMALL_CHUNK: usize = 1024;
+/// So many copied bytes are written before more are decoded.
+const GATHERED: usize = 8 * 1024;
+
+/// Moves one body.
+pub(crate) struct Pump {
+    source: Source,
+    encode: Encode,
+    /// Framing (at first: the head) to write before the data.
+    framing: Vec<u8>,
+    framing_at: usize,
+    /// Bytes at the front of the buffer to write after the framing.
+    data_left: usize,
+    /// Data is followed by the end of a chunk.
+    end_chunk: bool,
+    /// Body bytes taken from the source so far.
+    pub moved: u64,
+    /// Bytes written to the sink so far, framing included.
+    pub written: u64,
+    /// What it waits for when pending.
+    pub waits_for: Side,
+    ended: bool,
+}
+
+/// Where the body comes from.
+enum Source {
+    Length(u64),
+    Chunked(Box<Chunked>),
+    UntilClose,
+    Nothing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encode {
+    Plain,
+    Chunked,
+    /// Read but not written: the body of an answer to HEAD and the like.
+    Drop,
+}
+
+/// One of the two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Sink,
+}
+
+/// Why a body could not be moved whole.
+#[derive(Debug)]
+pub(crate) enum PumpError {
+    /// The source ended before the body did.
+    Truncated,
+    /// Reading failed.
+    Source,
+    /// The body's framing is not valid.
+    Invalid,
+    /// Writing failed.
+    Sink,
+}
+
+impl Pump {
+    /// A pump that first writes `head`, then the body.
+    pub fn new(head: Vec<u8>, from: BodyFraming, to: BodyFraming) -> Pump {
+        Pump {
+            source: match from {
+                BodyFraming::None | BodyFraming::Length(0) => Source::Nothing,
+                BodyFraming::Length(n) => Source::Length(n),
+                BodyFraming::Chunked => Source::Chunked(Box::default()),
+                BodyFraming::UntilClose => Source::UntilClose,
+            },
+            encode: match to {
+                BodyFraming::Chunked => Encode::Chunked,
+                BodyFraming::None => Encode::Drop,
+                _ => Encode::Plain,
+            },
+            framing: head,
+            framing_at: 0,
+            data_left: 0,
+            end_chunk: false,
+            moved: 0,
+            written: 0,
+            waits_for: Side::Source,
+            ended: false,
+        }
+        .begin()
+    }
+
+    fn begin(mut self) -> Pump {
+        if matches!(self.source, Source::Nothing) {
+            self.end(None);
+        }
+        self
+    }
+
+    /// True when everything was taken from the source.
+    pub fn source_done(&self) -> bool {
+        matches!(self.source, Source::Nothing | Source::Length(0))
+    }
+
+    /// True when everything was written.
+    pub fn is_done(&self) -> bool {
+        matches!(self.source, Source::Nothing) && self.nothing_to_write()
+    }
+
+    /// Gives back the head's memory for the next message.
+    pub fn into_memory(self) -> Vec<u8> {
+        self.framing
+    }
+
+    /// Moves what can be moved. Ready when all was moved, or not more can be.
+    pub fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut R,
+        buffer: &mut Buffer,
+        to: &mut W,
+    ) -> Poll<Result<(), PumpError>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            if !self.nothing_to_write() {
+                self.waits_for = Side::Sink;
+                ready!(self.poll_write(cx, buffer, to)).map_err(|_| PumpError::Sink)?;
+            } else if matches!(self.source, Source::Length(0)) {
+                self.end(None);
+            } else if self.source_done() {
+                return Poll::Ready(Ok(()));
+            } else if !buffer.is_empty() {
+                self.decode(buffer)?;
+            } else {
+                self.waits_for = Side::Source;
+                let n = ready!(buffer.poll_fill(from, cx)).map_err(|_| PumpError::Source)?;
+                if n == 0 {
+                    self.source_closed()?;
+                }
+            }
+        }
+    }
+
+    fn nothing_to_write(&self) -> bool {
+        self.framing_at == self.framing.len() && self.data_left == 0 && !self.end_chunk
+    }
+
+    fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        to: &mut W,
+    ) -> Poll<io::Result<()>> {
+        let framing = &self.framing[self.framing_at..];
+        let data = &buffer.bytes()[..self.data_left];
+        let end: &[u8] = if self.end_chunk { DATA_END } else { b"" };
+        let n = if data.is_empty() && end.is_empty() {
+            ready!(Pin::new(to).poll_write(cx, framing))?
+        } else if framing.is_empty() && end.is_empty() {
+            ready!(Pin::new(to).poll_write(cx, data))?
+        } else {
+            let parts = [IoSlice::new(framing), IoSlice::new(data), IoSlice::new(end)];
+            ready!(Pin::new(to).poll_write_vectored(cx, &parts))?
+        };
+        if n == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.wrote(n, buffer);
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, n: usize, buffer: &mut Buffer) {
+        self.written += n as u64;
+        let of_framing = n.min(self.framing.len() - self.framing_at);
+        self.framing_at += of_framing;
+        let of_data = (n - of_framing).min(self.data_left);
+        self.data_left -= of_data;
+        buffer.consume(of_data);
+        match n - of_framing - of_data {
+            0 => {}
+            1 => self.restart_framing(&DATA_END[1..]),
+            _ => self.end_chunk = false,
+        }
+        if self.framing_at == self.framing.len() {
+            self.framing.clear();
+            self.framing_at = 0;
+        }
+    }
+
+    /// Half of the end of a chunk was written: the rest becomes framing.
+    fn restart_framing(&mut self, rest: &[u8]) {
+        self.end_chunk = false;
+        self.framing.clear();
+        self.framing_at = 0;
+        self.framing.extend_from_slice(rest);
+    }
+
+    /// Takes from the buffer what the framing allows and queues it for writing.
+    fn decode(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
+        match &mut self.source {
+            Source::Nothing => {}
+            Source::UntilClose => {
+                let len = buffer.len();
+                self.data(buffer, len);
+            }
+            Source::Length(left) => {
+                let len = usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
+                *left -= len as u64;
+                self.data(buffer, len);
+            }
+            Source::Chunked(_) => self.decode_chunks(buffer)?,
+        }
+        Ok(())
+    }
+
+    fn decode_chunks(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
+        while !buffer.is_empty() && self.data_left == 0 && self.framing.len() < GATHERED {
+            let Source::Chunked(decoder) = &mut self.source else { return Ok(()) };
+            match decoder.next(buffer.bytes()).map_err(|_| PumpError::Invalid)? {
+                Chunk::Need { consumed } => buffer.consume(consumed),
+                Chunk::Data { skip, len } => {
+                    buffer.consume(skip);
+                    self.data(buffer, len);
+                }
+                Chunk::End { consumed } => {
+                    buffer.consume(consumed);
+                    let trailers = decoder.trailers().clone();
+                    self.end(Some(&trailers));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first `len` bytes of the buffer are data.
+    fn data(&mut self, buffer: &mut Buffer, len: usize) {
+        self.moved += len as u64;
+        match self.encode {
+            Encode::Drop => buffer.consume(len),
+            Encode::Plain => self.data_left = len,
+            Encode::Chunked => {
+                write_chunk_size(&mut self.framing, len);
+                if len <= SMALL_CHUNK {
+                    self.framing.extend_from_slice(&buffer.bytes()[..len]);
+                    self.framing.extend_from_slice(DATA_END);
+                    buffer.consume(len);
+                } else {
+                    self.data_left = len;
+                    self.end_chunk = true;
+                }
+            }
+        }
+    }
+
+    fn source_closed(&mut self) -> Result<(), PumpError> {
+        match self.source {
+            Source::UntilClose => {
+                self.end(None);
+                Ok(())
+            }
+            _ => Err(PumpError::Truncated),
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&Fields>) {
+        self.source = Source::Nothing;
+        if self.encode == Encode::Chunked && !self.ended {
+            let none = Fields::default();
+            write_last_chunk(&mut self.framing, trailers.unwrap_or(&none));
+        }
+        self.ended = true;
+    }
+}

@@ -1,0 +1,485 @@
+//! One request and its response: rules, route, pool, own answers. Tries at servers are in [`crate::attempt`].
+
+use crate::answer::{self, Own};
+use crate::attempt;
+use crate::client::Conn;
+use crate::local::{PagesRequest, Site, Workspace};
+use crate::rules::{self, Denied, Variables, Verdict};
+use crate::scene::Scene;
+use listener::Peer;
+use plan::log::Severity;
+use plan::pages::ErrorPages;
+use plan::rule::Facts;
+use plan::site::{ForwardedFor, RouteTarget, Statistics};
+use pool::{Pool, Server};
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Cause;
+use wire::http1::{BodyFraming, Name, RequestHead};
+
+/// Everything about one request that is not in its head.
+pub(crate) struct Exchange {
+    pub site: Arc<Site>,
+    pub client: Peer,
+    pub local: Peer,
+    /// Number on its connection, from 1.
+    pub number: u64,
+    pub pool: Option<Arc<Pool>>,
+    pub server: Option<Arc<Server>>,
+    pub server_address: Option<std::net::SocketAddr>,
+    pub pool_address: Option<std::net::SocketAddr>,
+    pub variables: Variables,
+    pub request_captures: Vec<Option<Vec<u8>>>,
+    pub response_captures: Vec<Option<Vec<u8>>>,
+    pub request_cookie: Option<Vec<u8>>,
+    pub response_cookie: Option<Vec<u8>>,
+    pub unique_id: Vec<u8>,
+    pub times: Times,
+    /// Unix microseconds of the first byte; 0 when nobody will ask.
+    pub wall_us: i64,
+    pub status: Option<u16>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub cause: Option<Cause>,
+    /// The letters when they are not the cause's.
+    pub letters: Option<[u8; 2]>,
+    pub cookie_letters: [u8; 2],
+    pub retries: u32,
+    pub redispatched: bool,
+    pub balanced: bool,
+    pub reused: bool,
+    pub server_queue: u32,
+    pub pool_queue: u32,
+    pub failed_rewrites: u32,
+    pub denied: bool,
+    pub response_denied: bool,
+    pub intercepted: bool,
+    /// `Some(None)` = no log line.
+    pub log_level: Option<Option<Severity>>,
+    /// The request head could not be read.
+    pub bad_request: bool,
+    /// It may be repeated (RFC 9110, 9.2.2).
+    pub idempotent: bool,
+    /// Part of its body is gone: nothing more can be read from this client.
+    pub body_spent: bool,
+    /// The request as received, when rules changed it: method and target.
+    received: Option<Box<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// Moments of a request on the worker's clock; `None` = not reached.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Times {
+    /// End of the response before, or acceptance.
+    pub since: Duration,
+    /// First byte.
+    pub first_byte: Duration,
+    /// Head complete.
+    pub head: Option<Duration>,
+    /// A server was given.
+    pub queued: Option<Duration>,
+    /// The connection stood.
+    pub connected: Option<Duration>,
+    /// Response head complete.
+    pub answered: Option<Duration>,
+}
+
+/// What happens to the client's connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request may come.
+    KeepAlive,
+    /// Closed in order; unread bytes are drained first, so that the answer is not lost to a reset.
+    Close,
+    /// Closed at once, so that the client sees a cut message.
+    Cut,
+    /// Nothing more is sent, not even an end.
+    Vanish,
+}
+
+impl Exchange {
+    /// A request whose first byte came now.
+    pub fn new(conn: &Conn, since: Duration, first_byte: Duration) -> Exchange {
+        Exchange {
+            site: Arc::clone(&conn.site),
+            client: conn.peers.client,
+            local: conn.peers.local,
+            number: conn.requests,
+            pool: None,
+            server: None,
+            server_address: None,
+            pool_address: None,
+            variables: Variables::default(),
+            request_captures: Vec::new(),
+            response_captures: Vec::new(),
+            request_cookie: None,
+            response_cookie: None,
+            unique_id: Vec::new(),
+            times: Times { since, first_byte, ..Times::default() },
+            wall_us: if conn.site.log.is_some() { crate::record::wall_us() } else { 0 },
+            status: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            cause: None,
+            letters: None,
+            cookie_letters: *b"--",
+            retries: 0,
+            redispatched: false,
+            balanced: false,
+            reused: false,
+            server_queue: 0,
+            pool_queue: 0,
+            failed_rewrites: 0,
+            denied: false,
+            response_denied: false,
+            intercepted: false,
+            log_level: None,
+            bad_request: false,
+            idempotent: false,
+            body_spent: false,
+            received: None,
+        }
+    }
+
+    /// Unix seconds of the request.
+    pub fn wall_seconds(&self) -> i64 {
+        let us = if self.wall_us == 0 { crate::record::wall_us() } else { self.wall_us };
+        us.div_euclid(1_000_000)
+    }
+
+    /// Remembers method and target before a rule changes them.
+    pub fn keep_target(&mut self, request: &RequestHead) {
+        if self.received.is_none() {
+            self.received = Some(Box::new((request.method().to_vec(), request.target().to_vec())));
+        }
+    }
+
+    /// The target as the client sent it.
+    pub fn target_as_received<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
+        self.received.as_ref().map_or_else(|| request.target(), |kept| &kept.1)
+    }
+
+    /// The method as the client sent it.
+    pub fn method_as_received<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
+        self.received.as_ref().map_or_else(|| request.method(), |kept| &kept.0)
+    }
+
+    /// Keeps a value in a request capture slot.
+    pub fn capture_request(&mut self, slot: usize, value: Option<Vec<u8>>) {
+        if self.request_captures.len() <= slot {
+            self.request_captures.resize(slot + 1, None);
+        }
+        self.request_captures[slot] = value;
+    }
+
+    /// Error pages in order: the pool's before the site's.
+    pub fn pages(&self) -> Vec<&ErrorPages> {
+        self.pool.iter().map(|pool| &pool.plan.pages).chain([&self.site.plan.pages]).collect()
+    }
+
+    /// Counts a failure. The first cause stays.
+    pub fn fail(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+    }
+}
+
+/// Serves the request whose head stands in `work`.
+pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
+    let site = Arc::clone(&conn.site);
+    if let Some(after) = monitor(conn, work, exchange).await {
+        return after;
+    }
+    capture(&site, exchange, &work.request);
+    let verdict = rules::on_request(&site.plan.rules.request, exchange, &mut work.request);
+    if let Some(after) = decided(conn, work, exchange, verdict).await {
+        return after;
+    }
+    if let Some(page) = site.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
+        return statistics(conn, work, exchange, page, &site.plan.name).await;
+    }
+    if let Some(template) = &site.plan.unique_id {
+        exchange.unique_id = template.text(&Scene { exchange, request: &work.request, response: None });
+    }
+    let Some(pool) = route(&site, exchange, &work.request) else {
+        return fail(conn, work, exchange, Cause::NoPool).await;
+    };
+    exchange.pool = Some(Arc::clone(&pool));
+    if !pool.plan.rules.request.is_empty() {
+        let verdict = rules::on_request(&pool.plan.rules.request, exchange, &mut work.request);
+        if let Some(after) = decided(conn, work, exchange, verdict).await {
+            return after;
+        }
+    }
+    if let Some(page) = pool.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
+        return statistics(conn, work, exchange, page, &pool.plan.name).await;
+    }
+    prepare(&site, &pool, exchange, &mut work.request);
+    exchange.idempotent = work.request.is_idempotent();
+    attempt::proxy(conn, work, exchange, &pool).await
+}
+
+/// The first route whose condition holds and whose pool exists.
+fn route(site: &Site, exchange: &Exchange, request: &RequestHead) -> Option<Arc<Pool>> {
+    let scene = Scene { exchange, request, response: None };
+    for (route, pool) in site.plan.routes.iter().zip(&site.routes) {
+        if !route.condition.holds(&scene as &dyn Facts) {
+            continue;
+        }
+        match (&route.target, pool) {
+            (_, Some(pool)) => return Some(Arc::clone(pool)),
+            (RouteTarget::Computed(name), None) => {
+                let name = name.text(&scene);
+                let found = std::str::from_utf8(&name).ok().and_then(|name| site.pools.get(name));
+                if let Some(pool) = found {
+                    return Some(Arc::clone(pool));
+                }
+            }
+            (RouteTarget::Pool(_), None) => {}
+        }
+    }
+    site.default_pool.clone()
+}
+
+/// What every request gets on its way to a server.
+fn prepare(site: &Site, pool: &Pool, exchange: &Exchange, request: &mut RequestHead) {
+    for forwarded in [&site.plan.http.forwarded_for, &pool.plan.http.forwarded_for].into_iter().flatten().take(1) {
+        forwarded_for(forwarded, exchange, request);
+    }
+    if let Some(header) = site.plan.unique_id_header.as_ref().filter(|_| !exchange.unique_id.is_empty()) {
+        request.fields.set(header.as_bytes(), &exchange.unique_id);
+    }
+}
+
+fn forwarded_for(forwarded: &ForwardedFor, exchange: &Exchange, request: &mut RequestHead) {
+    let Some(client) = exchange.client.ip() else { return };
+    let named = forwarded.header.as_bytes();
+    let present = || request.fields.position(named).is_some();
+    if forwarded.except.contains(client.ip()) || (forwarded.if_none && present()) {
+        return;
+    }
+    let mut text = [0u8; 48];
+    request.fields.append(named, address_text(client.ip(), &mut text));
+}
+
+/// An address as text without the heap.
+fn address_text(address: std::net::IpAddr, into: &mut [u8; 48]) -> &[u8] {
+    use std::io::Write;
+    let mut rest = &mut into[..];
+    let _ = write!(rest, "{address}"); // 39 bytes at the most
+    let left = rest.len();
+    &into[..48 - left]
+}
+
+fn capture(site: &Site, exchange: &mut Exchange, request: &RequestHead) {
+    for (slot, (name, length)) in site.plan.request_captures.iter().enumerate() {
+        exchange.capture_request(slot, last_value(&request.fields, name, *length));
+    }
+    if let Some((name, length)) = &site.plan.cookie_capture {
+        let line = request.fields.find(Name::Cookie);
+        exchange.request_cookie = line.and_then(|line| cookie_pair(line, name.as_bytes(), *length));
+    }
+}
+
+/// The last value of a header, cut to `length`.
+pub(crate) fn last_value(fields: &wire::http1::Fields, name: &str, length: usize) -> Option<Vec<u8>> {
+    let lower = name.to_ascii_lowercase();
+    let value = fields.find_str(lower.as_bytes()).next_back()?;
+    Some(value[..value.len().min(length)].to_vec())
+}
+
+/// The pair `name…=value` of a cookie line, cut to `length`.
+pub(crate) fn cookie_pair(line: &[u8], beginning: &[u8], length: usize) -> Option<Vec<u8>> {
+    let pair = line.split(|b| *b == b';').map(<[u8]>::trim_ascii).find(|pair| pair.starts_with(beginning))?;
+    Some(pair[..pair.len().min(length)].to_vec())
+}
+
+/// The monitor path is answered before everything else, without a log line.
+async fn monitor(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> Option<After> {
+    let site = Arc::clone(&conn.site);
+    let path = site.plan.monitor_path.as_ref()?;
+    let request = &work.request;
+    if exchange.target_as_received(request) != path.as_bytes() && request.path_and_query() != path.as_bytes() {
+        return None;
+    }
+    let scene = Scene { exchange, request, response: None };
+    let failing = site.plan.monitor_fail.iter().any(|condition| condition.holds(&scene));
+    exchange.intercepted = true;
+    exchange.log_level = Some(None);
+    exchange.letters = Some(*b"LR");
+    let page = answer::error_page(if failing { 503 } else { 200 }, &[&site.plan.pages], None);
+    Some(say(conn, work, exchange, page).await)
+}
+
+/// Carries out a verdict of request rules.
+async fn decided(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    verdict: Verdict,
+) -> Option<After> {
+    let own = match verdict {
+        Verdict::Continue => return None,
+        Verdict::Reject => {
+            exchange.denied = true;
+            exchange.fail(Cause::Denied);
+            return Some(After::Close);
+        }
+        Verdict::SilentDrop => {
+            exchange.denied = true;
+            exchange.fail(Cause::Denied);
+            return Some(After::Vanish);
+        }
+        Verdict::Tarpit(answer) => {
+            hold(conn).await;
+            exchange.letters = Some(*b"PT");
+            refuse(work, exchange, &answer)
+        }
+        Verdict::Answer(answer, Denied::Yes) => refuse(work, exchange, &answer),
+        Verdict::Answer(answer, Denied::No) => {
+            exchange.intercepted = true;
+            exchange.letters = Some(*b"LR");
+            let scene = Scene { exchange, request: &work.request, response: None };
+            answer::fixed(&answer, &exchange.pages(), &scene)
+        }
+        Verdict::Redirect(redirect, location) => {
+            exchange.intercepted = true;
+            exchange.letters = Some(*b"LR");
+            answer::redirect(&redirect, &location)
+        }
+        Verdict::Authenticate(realm) => {
+            exchange.intercepted = true;
+            exchange.letters = Some(*b"PR");
+            answer::authenticate(&realm, &exchange.pages())
+        }
+    };
+    Some(say(conn, work, exchange, own).await)
+}
+
+fn refuse(work: &Workspace, exchange: &mut Exchange, answer: &plan::Answer) -> Own {
+    exchange.denied = true;
+    exchange.fail(Cause::Denied);
+    let scene = Scene { exchange, request: &work.request, response: None };
+    answer::fixed(answer, &exchange.pages(), &scene)
+}
+
+async fn hold(conn: &mut Conn) {
+    let wait = conn.site.plan.timeouts.tarpit.or(conn.site.plan.timeouts.request);
+    conn.deadline.set(Some(wait.unwrap_or(Duration::from_secs(10))));
+    let _ = conn.deadline.guard(std::future::pending::<()>()).await;
+}
+
+/// Answers with the error page of `cause`.
+pub(crate) async fn fail(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, cause: Cause) -> After {
+    exchange.fail(cause);
+    let own = {
+        let scene = Scene { exchange, request: &work.request, response: None };
+        answer::error_page(cause.status(), &exchange.pages(), Some(&scene))
+    };
+    say(conn, work, exchange, own).await
+}
+
+/// Sends an answer of our own and takes in what is left of the request's body.
+pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, own: Own) -> After {
+    let (mut head, body) = match own {
+        Own::Message(head, body) => (head, body),
+        Own::Raw(bytes) => return say_raw(conn, exchange, &bytes).await,
+    };
+    if exchange.number > 0 && !exchange.bad_request {
+        after_response_rules(exchange, &work.request, &mut head);
+    }
+    let keep = !exchange.bad_request && !exchange.body_spent && conn.may_keep(exchange, &work.request) && body_is_here(work);
+    exchange.status = Some(head.status);
+    exchange.times.answered.get_or_insert(tasks::clock::now());
+    let mut out = std::mem::take(&mut work.out);
+    out.clear();
+    let headless = work.request.is_head() && !exchange.bad_request;
+    answer::write(&head, &body, keep, headless, work.request.version, &mut out);
+    let sent = conn.write_all(&out, exchange).await;
+    work.out = out;
+    match (sent, keep) {
+        (false, _) => After::Cut,
+        (true, true) => {
+            drop_body(work);
+            After::KeepAlive
+        }
+        (true, false) => After::Close,
+    }
+}
+
+/// A whole message of the operator's: nothing is known about its framing, so the connection ends.
+async fn say_raw(conn: &mut Conn, exchange: &mut Exchange, bytes: &[u8]) -> After {
+    exchange.status = bytes.get(9..12).and_then(|s| std::str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
+    if bytes.is_empty() || conn.write_all(bytes, exchange).await { After::Close } else { After::Cut }
+}
+
+/// Rules on every response, the pool's before the site's.
+pub(crate) fn after_response_rules(
+    exchange: &mut Exchange,
+    request: &RequestHead,
+    response: &mut wire::http1::ResponseHead,
+) {
+    let site = Arc::clone(&exchange.site);
+    let pool = exchange.pool.clone();
+    for list in pool.iter().map(|p| &p.plan.rules.after_response).chain([&site.plan.rules.after_response]) {
+        let _ = rules::on_response(list, exchange, request, response);
+    }
+}
+
+/// True when all of the request's body already lies in the buffer.
+fn body_is_here(work: &Workspace) -> bool {
+    match work.request.framing() {
+        BodyFraming::None => true,
+        BodyFraming::Length(n) => work.buffer.len() as u64 >= n,
+        BodyFraming::Chunked | BodyFraming::UntilClose => false,
+    }
+}
+
+fn drop_body(work: &mut Workspace) {
+    if let BodyFraming::Length(n) = work.request.framing() {
+        work.buffer.consume(n as usize);
+    }
+}
+
+fn is_page(page: &Statistics, request: &RequestHead) -> bool {
+    let target = request.path_and_query();
+    let own = page.path.as_bytes();
+    target.starts_with(own)
+        && matches!(target.get(own.len()), None | Some(b'?' | b';' | b'/' | b'&'))
+        || page.metrics_path.as_deref().is_some_and(|path| request.path() == path.as_bytes())
+}
+
+/// The statistics page: password, then the page itself.
+async fn statistics(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    page: &Arc<Statistics>,
+    holder: &str,
+) -> After {
+    exchange.intercepted = true;
+    exchange.letters = Some(*b"LR");
+    if !page.users.users.is_empty() && !crate::auth::is_user(&page.users, &work.request) {
+        exchange.letters = Some(*b"PR");
+        exchange.denied = true;
+        let own = answer::authenticate(&page.realm, &exchange.pages());
+        return say(conn, work, exchange, own).await;
+    }
+    let admin = {
+        let scene = Scene { exchange, request: &work.request, response: None };
+        page.admin.as_ref().is_some_and(|condition| condition.holds(&scene))
+    };
+    let post = if work.request.method() == b"POST" { Some(conn.small_body(work).await) } else { None };
+    let rest = {
+        let target = work.request.path_and_query();
+        let rest = target.strip_prefix(page.path.as_bytes()).unwrap_or(target);
+        String::from_utf8_lossy(rest).into_owned()
+    };
+    let request = PagesRequest { rest: &rest, post: post.as_deref(), admin };
+    let reply = conn.site.process.pages.answer(holder, page, &request);
+    let mut head = answer::head(reply.status);
+    head.fields.append(b"cache-control", b"no-cache");
+    head.fields.append(b"content-type", reply.content_type.as_bytes());
+    for (name, value) in &reply.headers {
+        head.fields.append(name.as_bytes(), value.as_bytes());
+    }
+    say(conn, work, exchange, Own::Message(head, reply.body)).await
+}

@@ -1,0 +1,172 @@
+//! What a worker's HTTP connections share: the running sites, idle server connections, work space.
+
+use plan::site::Statistics;
+use pool::{Idle, Pool};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tasks::{Buffer, Worker};
+use telemetry::{Line, LogClock, LogProcess, LogQueue, LogRoute, ProcessStats, SiteStats, Zone};
+use wire::http1::{Limits, RequestHead, ResponseHead};
+
+/// A running site. Shared by all workers; replaced whole by a reload.
+pub struct Site {
+    /// What is meant.
+    pub plan: plan::Site,
+    /// Its counters; they outlive reloads.
+    pub stats: Arc<SiteStats>,
+    /// All pools by name.
+    pub pools: Arc<HashMap<String, Arc<Pool>>>,
+    /// Pools of `plan.routes`, in order; `None` where the name is computed.
+    pub routes: Vec<Option<Arc<Pool>>>,
+    /// Pool without a matching route.
+    pub default_pool: Option<Arc<Pool>>,
+    /// Limits of request heads.
+    pub limits: Limits,
+    /// Where its log lines go; `None` = no access log.
+    pub log: Option<LogRoute>,
+    /// Its access log line, compiled.
+    pub line: Line,
+    /// Its line for failures, when it differs.
+    pub error_line: Option<Line>,
+    /// Things of the whole process.
+    pub process: Arc<Process>,
+}
+
+/// Things of the whole process that a request may need.
+pub struct Process {
+    /// Counters of the process.
+    pub stats: Arc<ProcessStats>,
+    /// Statistics pages.
+    pub pages: Arc<dyn Pages>,
+    /// What log lines say about the process.
+    pub log: LogProcess,
+    /// Numbers client connections.
+    pub connections: AtomicU64,
+}
+
+/// Answers requests to statistics pages. Implemented by the supervisor.
+pub trait Pages: Send + Sync {
+    /// The answer to `request`, asked at proxy `holder`.
+    fn answer(&self, holder: &str, page: &Statistics, request: &PagesRequest<'_>) -> PagesAnswer;
+}
+
+/// A request to a statistics page.
+pub struct PagesRequest<'a> {
+    /// The target behind the page's own path.
+    pub rest: &'a str,
+    /// Body of a POST.
+    pub post: Option<&'a [u8]>,
+    /// The page may change servers.
+    pub admin: bool,
+}
+
+/// The answer of a statistics page.
+pub struct PagesAnswer {
+    /// Status.
+    pub status: u16,
+    /// Content type.
+    pub content_type: &'static str,
+    /// Further header fields.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// All sites by name.
+pub type Sites = HashMap<String, Arc<Site>>;
+
+/// One worker's HTTP things.
+pub struct Local {
+    /// The worker.
+    pub worker: Worker,
+    /// Idle server connections.
+    pub idle: RefCell<Idle>,
+    /// Log lines of this worker.
+    pub log: RefCell<LogQueue>,
+    pub(crate) clock: LogClock,
+    /// Zero of this worker's clock on the scale of the servers' clock, milliseconds.
+    server_clock_ms: u64,
+    sites: RefCell<Arc<Sites>>,
+    generation: Cell<u64>,
+    stopping: Cell<bool>,
+    free: RefCell<Vec<Box<Workspace>>>,
+}
+
+impl Local {
+    /// A worker's things before any site runs.
+    pub fn new(worker: Worker, log: LogQueue, zone: Arc<Zone>, servers: &pool::Clock) -> Rc<Local> {
+        let zero = servers.now_ms().saturating_sub(tasks::clock::exact().as_millis() as u64);
+        Rc::new(Local {
+            server_clock_ms: zero,
+            worker,
+            idle: RefCell::default(),
+            log: RefCell::new(log),
+            clock: LogClock::new(zone),
+            sites: RefCell::default(),
+            generation: Cell::new(0),
+            stopping: Cell::new(false),
+            free: RefCell::default(),
+        })
+    }
+
+    /// From now on requests find these sites. Connections notice before their next request.
+    pub fn replace(&self, sites: Arc<Sites>) {
+        *self.sites.borrow_mut() = sites;
+        self.generation.set(self.generation.get() + 1);
+    }
+
+    /// Answers say `Connection: close` from now on, and idle connections end.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.worker.deadlines.wake_idle();
+    }
+
+    /// True when the worker is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// The running site of this name.
+    pub fn site(&self, name: &str) -> Option<Arc<Site>> {
+        self.sites.borrow().get(name).cloned()
+    }
+
+    /// A moment of this worker's clock on the scale of the servers' clock.
+    pub(crate) fn server_clock_ms(&self, now: std::time::Duration) -> u64 {
+        self.server_clock_ms + now.as_millis() as u64
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    pub(crate) fn workspace(&self) -> Box<Workspace> {
+        let mut work = self.free.borrow_mut().pop().unwrap_or_default();
+        work.buffer = self.worker.buffers.take();
+        work
+    }
+
+    pub(crate) fn give_back(&self, mut work: Box<Workspace>) {
+        const KEEP: usize = 256;
+        const LARGEST: usize = 64 * 1024;
+        self.worker.buffers.give(std::mem::take(&mut work.buffer));
+        let mut free = self.free.borrow_mut();
+        if free.len() < KEEP && work.out.capacity() <= LARGEST {
+            free.push(work);
+        }
+    }
+}
+
+/// What a busy connection needs; given back while it is idle.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    /// The client's bytes.
+    pub buffer: Buffer,
+    pub request: RequestHead,
+    pub response: ResponseHead,
+    /// Memory for heads that leave.
+    pub out: Vec<u8>,
+}

@@ -1,0 +1,179 @@
+//! Persistence by cookie: which server a client's cookie names, and the cookie that names it.
+
+use crate::exchange::Exchange;
+use crate::scene::split_once;
+use plan::pool::{Cookie, CookieMode};
+use pool::{Pool, Server};
+use std::sync::Arc;
+use wire::http1::{Name, RequestHead, ResponseHead};
+
+/// The server that the request's cookie names, and the letter that says how it was: `N` none, `V` valid,
+/// `D` the server is down, `I` unknown.
+pub(crate) fn bound(pool: &Pool, exchange: &mut Exchange, request: &RequestHead) -> Option<Arc<Server>> {
+    let cookie = pool.plan.cookie.as_ref()?;
+    let named = value(request, cookie.name.as_bytes());
+    let server = named.and_then(|value| pool.server_by_cookie(server_part(cookie, value)));
+    exchange.cookie_letters[0] = match (named, server) {
+        (None, _) => b'N',
+        (Some(_), None) => b'I',
+        (Some(_), Some(server)) if server.is_usable() => b'V',
+        (Some(_), Some(_)) => b'D',
+    };
+    server.filter(|server| server.is_usable()).cloned()
+}
+
+/// Takes our cookie out of the request where the application must not see it.
+pub(crate) fn hide(pool: &Pool, request: &mut RequestHead) {
+    let Some(cookie) = &pool.plan.cookie else { return };
+    let name = cookie.name.as_bytes();
+    match cookie.mode {
+        CookieMode::Insert if cookie.indirect => edit_cookies(request, name, |_| None),
+        CookieMode::Prefix => edit_cookies(request, name, |value| {
+            let own = value.iter().position(|b| *b == b'~').map_or(value, |at| &value[at + 1..]);
+            Some(own.to_vec())
+        }),
+        _ => {}
+    }
+}
+
+/// Sets the cookie in the response, as the mode says.
+pub(crate) fn mark(
+    pool: &Pool,
+    server: &Server,
+    exchange: &mut Exchange,
+    request: &RequestHead,
+    response: &mut ResponseHead,
+) {
+    let (Some(cookie), Some(own)) = (&pool.plan.cookie, &server.plan.cookie) else { return };
+    let from_server = response.fields.find_all(Name::SetCookie).any(|line| names(line, cookie.name.as_bytes()));
+    exchange.cookie_letters[1] = if from_server { b'P' } else { b'N' };
+    match cookie.mode {
+        CookieMode::Insert => insert(cookie, own, exchange, request, response, from_server),
+        CookieMode::Prefix | CookieMode::Rewrite => rewrite(cookie, own, exchange, response),
+    }
+}
+
+fn insert(
+    cookie: &Cookie,
+    own: &str,
+    exchange: &mut Exchange,
+    request: &RequestHead,
+    response: &mut ResponseHead,
+    from_server: bool,
+) {
+    let valid = exchange.cookie_letters[0] == b'V' && !exchange.redispatched;
+    if (from_server && cookie.preserve) || (valid && cookie.indirect) {
+        return;
+    }
+    let known = value(request, cookie.name.as_bytes()).is_some_and(|value| value == own.as_bytes());
+    if valid && known || (cookie.post_only && request.method() != b"POST") {
+        return;
+    }
+    if from_server {
+        response.fields.remove_where(|name, line| {
+            name.eq_ignore_ascii_case(b"set-cookie") && names(line, cookie.name.as_bytes())
+        });
+    }
+    response.fields.append(b"set-cookie", set_cookie(cookie, own).as_bytes());
+    if cookie.no_cache {
+        response.fields.append(b"cache-control", b"private");
+    }
+    exchange.cookie_letters[1] = b'I';
+}
+
+fn set_cookie(cookie: &Cookie, own: &str) -> String {
+    let mut text = format!("{}={own}; path=/", cookie.name);
+    if let Some(domain) = cookie.domains.first() {
+        text.push_str("; domain=");
+        text.push_str(domain);
+    }
+    if let Some(life) = cookie.max_life {
+        text.push_str(&format!("; Max-Age={}", life.as_secs()));
+    }
+    for (on, word) in [(cookie.http_only, "; HttpOnly"), (cookie.secure, "; Secure")] {
+        if on {
+            text.push_str(word);
+        }
+    }
+    for attribute in &cookie.attributes {
+        text.push_str("; ");
+        text.push_str(attribute);
+    }
+    text
+}
+
+/// Puts the server before, or in place of, the value that the application set.
+fn rewrite(cookie: &Cookie, own: &str, exchange: &mut Exchange, response: &mut ResponseHead) {
+    let name = cookie.name.as_bytes();
+    let edits: Vec<(usize, Vec<u8>)> = response
+        .fields
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.id == Name::SetCookie && names(response.fields.value(field), name))
+        .map(|(index, field)| (index, rewritten(cookie, own, response.fields.value(field))))
+        .collect();
+    for (index, line) in edits {
+        response.fields.replace_value(index, &line);
+        exchange.cookie_letters[1] = b'R';
+    }
+}
+
+fn rewritten(cookie: &Cookie, own: &str, line: &[u8]) -> Vec<u8> {
+    let (pair, rest) = match line.iter().position(|b| *b == b';') {
+        Some(at) => line.split_at(at),
+        None => (line, &b""[..]),
+    };
+    let value = split_once(pair, b'=').map_or(&b""[..], |(_, value)| value);
+    let new: Vec<u8> = match cookie.mode {
+        CookieMode::Prefix => [own.as_bytes(), b"~", value].concat(),
+        _ => own.as_bytes().to_vec(),
+    };
+    [cookie.name.as_bytes(), b"=", &new, rest].concat()
+}
+
+fn names(line: &[u8], name: &[u8]) -> bool {
+    split_once(line, b'=').is_some_and(|(key, _)| key.trim_ascii() == name)
+}
+
+fn value<'r>(request: &'r RequestHead, name: &'r [u8]) -> Option<&'r [u8]> {
+    request.fields.find_all(Name::Cookie).find_map(|line| crate::scene::cookie_values(line, name).next())
+}
+
+fn server_part<'v>(cookie: &Cookie, value: &'v [u8]) -> &'v [u8] {
+    let stop = match cookie.mode {
+        CookieMode::Prefix => b'~',
+        // Insert mode may carry dates behind a bar (maxidle, maxlife of HAProxy).
+        _ => b'|',
+    };
+    value.split(|b| *b == stop).next().unwrap_or(value)
+}
+
+/// Gives each pair of cookie `name` to `edit`: `None` removes it.
+fn edit_cookies(request: &mut RequestHead, name: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let lines: Vec<(usize, Vec<u8>)> = request
+        .fields
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| field.id == Name::Cookie)
+        .map(|(index, field)| (index, request.fields.value(field).to_vec()))
+        .collect();
+    let mut emptied = false;
+    for (index, line) in lines {
+        let kept: Vec<Vec<u8>> = line
+            .split(|b| *b == b';')
+            .map(<[u8]>::trim_ascii)
+            .filter(|pair| !pair.is_empty())
+            .filter_map(|pair| match split_once(pair, b'=') {
+                Some((key, value)) if key.trim_ascii() == name => {
+                    edit(value).map(|value| [name, b"=", &value].concat())
+                }
+                _ => Some(pair.to_vec()),
+            })
+            .collect();
+        emptied |= kept.is_empty();
+        request.fields.replace_value(index, &kept.join(&b"; "[..]));
+    }
+    if emptied {
+        request.fields.remove_where(|field, value| field.eq_ignore_ascii_case(b"cookie") && value.is_empty());
+    }
+}

@@ -1,0 +1,197 @@
+//! What rules, routes, templates and log lines can know about a request: the facts.
+
+use crate::exchange::Exchange;
+use plan::rule::{Facts, Fetch, HeaderFetch, Occurrence, Value};
+use std::ops::ControlFlow;
+use wire::http1::{Fields, RequestHead, ResponseHead, Version};
+
+/// One request and, once there is one, its response.
+pub(crate) struct Scene<'a> {
+    pub exchange: &'a Exchange,
+    pub request: &'a RequestHead,
+    pub response: Option<&'a ResponseHead>,
+}
+
+type Each<'e> = &'e mut dyn FnMut(Value<'_>) -> ControlFlow<()>;
+
+impl Facts for Scene<'_> {
+    fn each(&self, fetch: &Fetch, each: Each<'_>) {
+        match fetch {
+            Fetch::Header(header) => return values(&self.request.fields, header, each),
+            Fetch::ResponseHeader(header) => {
+                return if let Some(response) = self.response { values(&response.fields, header, each) };
+            }
+            Fetch::Record(field) => return self.exchange.record(self.request, self.response, *field, each),
+            Fetch::Cookie(name) => return cookies(&self.request.fields, name.as_bytes(), each),
+            _ => {}
+        }
+        if let Some(value) = self.one(fetch) {
+            let _ = each(value);
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// Fetches with at most one value.
+    fn one(&self, fetch: &Fetch) -> Option<Value<'_>> {
+        let request = self.request;
+        let exchange = self.exchange;
+        Some(match fetch {
+            Fetch::ClientAddress => Value::Address(exchange.client.ip()?.ip()),
+            Fetch::ClientPort => Value::Int(exchange.client.ip()?.port().into()),
+            Fetch::LocalAddress => Value::Address(exchange.local.ip()?.ip()),
+            Fetch::LocalPort => Value::Int(exchange.local.ip()?.port().into()),
+            Fetch::Encrypted => Value::Bool(false),
+            Fetch::Method => Value::text(request.method()),
+            Fetch::Version => Value::text(if request.version == Version::Http10 { b"1.0" } else { b"1.1" }),
+            Fetch::Target => Value::text(exchange.target_as_received(request)),
+            Fetch::Path => Value::text(request.path()),
+            Fetch::PathAndQuery => Value::text(request.path_and_query()),
+            Fetch::Query => Value::text(request.query().unwrap_or_default()),
+            Fetch::Base => {
+                let mut base = request.host().to_ascii_lowercase();
+                base.extend_from_slice(request.path());
+                Value::Text(base.into())
+            }
+            Fetch::HeaderCount(header) => Value::Int(count(&request.fields, header)),
+            Fetch::QueryParameter(name) => Value::text(parameter(request.query()?, name.as_bytes())?),
+            Fetch::BodyLength => Value::Int(match request.framing() {
+                wire::http1::BodyFraming::None => 0,
+                wire::http1::BodyFraming::Length(n) => i64::try_from(n).ok()?,
+                _ => -1,
+            }),
+            Fetch::Status => Value::Int(self.response?.status.into()),
+            Fetch::ResponseHeaderCount(header) => Value::Int(count(&self.response?.fields, header)),
+            Fetch::ResponseCookie(name) => Value::text(set_cookie(&self.response?.fields, name.as_bytes())?),
+            Fetch::SiteName => Value::text(exchange.site.plan.name.as_bytes()),
+            Fetch::PoolName => Value::text(exchange.pool.as_ref()?.plan.name.as_bytes()),
+            Fetch::ServerName => Value::text(exchange.server.as_ref()?.plan.name.as_bytes()),
+            Fetch::UsableServers(name) => {
+                let pool = match name {
+                    Some(name) => exchange.site.pools.get(&**name),
+                    None => exchange.pool.as_ref(),
+                }?;
+                Value::Int(pool.usable() as i64)
+            }
+            Fetch::SiteConnections(_) => Value::Int(exchange.site.stats.current.now().into()),
+            Fetch::Variable(scope, name) => exchange.variables.get(*scope, name)?,
+            Fetch::RequestCapture(index) => Value::text(exchange.request_captures.get(*index)?.as_deref()?),
+            Fetch::ResponseCapture(index) => Value::text(exchange.response_captures.get(*index)?.as_deref()?),
+            Fetch::Authenticated(users) => Value::Bool(crate::auth::is_user(users, request)),
+            Fetch::FirstRequest => Value::Bool(exchange.number == 1),
+            Fetch::Random(bound) => Value::Int(fastrand::u32(0..(*bound).max(1)).into()),
+            Fetch::Date(offset) => Value::Int(exchange.wall_seconds() + offset),
+            // Only where the first bytes of a connection are inspected.
+            Fetch::ReceivedBytes | Fetch::InspectionOver => return None,
+            // Multi-valued ones, and those that expressions answer themselves.
+            Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
+            Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) => return None,
+        })
+    }
+}
+
+fn values(fields: &Fields, header: &HeaderFetch, each: Each<'_>) {
+    match header.occurrence {
+        Occurrence::Any => {
+            for value in all(fields, header) {
+                if each(Value::text(value)).is_break() {
+                    break;
+                }
+            }
+        }
+        Occurrence::Nth(n) => {
+            let found: Vec<&[u8]> = all(fields, header).collect();
+            let index = if n > 0 { n as usize - 1 } else { found.len().wrapping_sub(n.unsigned_abs() as usize) };
+            if let Some(value) = found.get(index) {
+                let _ = each(Value::text(value));
+            }
+        }
+    }
+}
+
+fn count(fields: &Fields, header: &HeaderFetch) -> i64 {
+    all(fields, header).count() as i64
+}
+
+/// Values of a header: whole lines, or their comma-separated parts.
+fn all<'f>(fields: &'f Fields, header: &'f HeaderFetch) -> impl Iterator<Item = &'f [u8]> {
+    let whole = header.whole_line;
+    fields.find_str(header.name.as_bytes()).flat_map(move |line| {
+        let parts = if whole { None } else { Some(commas(line).map(<[u8]>::trim_ascii)) };
+        let line = whole.then_some(line);
+        line.into_iter().chain(parts.into_iter().flatten())
+    })
+}
+
+/// Parts of a header line between commas, quoted strings respected (RFC 9110, 5.6.1).
+fn commas(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    line.split(move |byte| {
+        let was_escaped = escaped;
+        escaped = quoted && *byte == b'\\' && !was_escaped;
+        if *byte == b'"' && !was_escaped {
+            quoted = !quoted;
+        }
+        *byte == b',' && !quoted
+    })
+}
+
+fn cookies(fields: &Fields, name: &[u8], each: Each<'_>) {
+    for line in fields.find_all(wire::http1::Name::Cookie) {
+        for value in cookie_values(line, name) {
+            if each(Value::text(value)).is_break() {
+                return;
+            }
+        }
+    }
+}
+
+/// Values of cookie `name` in a `Cookie` line (RFC 6265, 4.2.1).
+pub(crate) fn cookie_values<'l>(line: &'l [u8], name: &'l [u8]) -> impl Iterator<Item = &'l [u8]> {
+    line.split(|b| *b == b';').filter_map(move |pair| {
+        let (key, value) = split_once(pair.trim_ascii(), b'=')?;
+        (key.trim_ascii() == name).then_some(value.trim_ascii())
+    })
+}
+
+fn set_cookie<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
+    fields.find_all(wire::http1::Name::SetCookie).find_map(|line| {
+        let pair = line.split(|b| *b == b';').next()?;
+        let (key, value) = split_once(pair, b'=')?;
+        (key.trim_ascii() == name).then_some(value.trim_ascii())
+    })
+}
+
+/// Value of parameter `name` in a query.
+pub(crate) fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
+    query.split(|b| *b == b'&').find_map(|pair| match split_once(pair, b'=') {
+        Some((key, value)) => (key == name).then_some(value),
+        None => (pair == name).then_some(&b""[..]),
+    })
+}
+
+pub(crate) fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let index = text.iter().position(|b| *b == at)?;
+    Some((&text[..index], &text[index + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_inside_quotes_do_not_split() {
+        let parts: Vec<&[u8]> = commas(br#"a, "b, \" c" ,d"#).map(<[u8]>::trim_ascii).collect();
+        assert_eq!(parts, [&b"a"[..], br#""b, \" c""#, b"d"]);
+    }
+
+    #[test]
+    fn cookies_and_parameters_are_found_by_whole_name() {
+        let line = b"ab=1; a=2;a = 3";
+        let found: Vec<&[u8]> = cookie_values(line, b"a").collect();
+        assert_eq!(found, [b"2", b"3"]);
+        assert_eq!(parameter(b"x=1&y=2&z", b"y"), Some(&b"2"[..]));
+        assert_eq!(parameter(b"x=1&y=2&z", b"z"), Some(&b""[..]));
+        assert_eq!(parameter(b"x=1", b"y"), None);
+    }
+}
