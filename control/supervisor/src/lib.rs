@@ -1,1 +1,27 @@
-//! supervisor
+//! Runs the cycle: load, start, reload, drain, stop. The only crate that sees everything.
+//!
+//! ```text
+//!   files ──load──► Plan ──prepare──► Cycle ──► every worker          (reload: the same, beside the old)
+//!                                       │
+//!        control thread: signals · checks · runtime sockets · statistics · rates
+//! ```
+//!
+//! Whatever fails while a new cycle is prepared leaves the running one untouched.
+
+mod checks;
+mod control;
+mod cycle;
+mod limits;
+mod load;
+mod notify;
+mod privileges;
+mod process;
+mod run;
+mod signals;
+mod view;
+mod watcher;
+mod worker;
+
+pub use load::{FileSources, Input, load};
+pub use notify::Notifier;
+pub use run::{Options, Outcome, run};

@@ -1,0 +1,262 @@
+//! One running configuration: sockets, sites, pools. Made beside the one before, then swapped whole.
+
+use crate::process::Process;
+use listener::{Quota, Socket};
+use plan::{Bind, LogTarget, Mode, Plan, Problem, Problems};
+use pool::Pool;
+use std::collections::HashMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use telemetry::{Line, LogIdentity, LogRoute, SiteStats};
+use wire::http1::Limits;
+
+/// One running configuration.
+pub(crate) struct Cycle {
+    pub plan: Plan,
+    pub pools: Arc<HashMap<String, Arc<Pool>>>,
+    /// HTTP sites by name.
+    pub http: Arc<web::Sites>,
+    pub listeners: Vec<Arc<Listener>>,
+    /// Counters of all sites, in order of the plan.
+    pub sites: Vec<Arc<SiteState>>,
+    /// Log routes of pools for health events.
+    pub pool_logs: HashMap<String, LogRoute>,
+    /// Log route of the process.
+    pub log: LogRoute,
+}
+
+/// Sockets by address.
+pub(crate) type Opened = HashMap<plan::BindAddress, Arc<Socket>>;
+
+/// What is kept of a site across reloads.
+pub(crate) struct SiteState {
+    pub name: String,
+    pub stats: Arc<SiteStats>,
+    pub quota: Arc<Quota>,
+}
+
+/// A listening socket and the site it belongs to. The same value as long as nothing about it changes.
+pub(crate) struct Listener {
+    pub bind: Arc<Bind>,
+    pub site: String,
+    pub mode: Mode,
+    pub socket: Arc<Socket>,
+    pub quota: Arc<Quota>,
+    pub state: Arc<SiteState>,
+}
+
+impl Cycle {
+    /// Makes everything a plan needs. On problems nothing has changed but sockets opened in vain, which close.
+    /// `opened`: sockets that are open already, because the rights to open them are gone.
+    pub fn prepare(
+        plan: Plan,
+        process: &Arc<Process>,
+        previous: Option<&Cycle>,
+        opened: &Opened,
+    ) -> Result<Cycle, Problems> {
+        let mut problems = Problems::new();
+        let sites = site_states(&plan, process, previous);
+        let listeners = open_listeners(&plan, &sites, previous, opened, &mut problems);
+        let pools = Arc::new(build_pools(&plan, process, previous, &mut problems));
+        let mut logs = Logs { process, plan: &plan, problems: &mut problems };
+        let pool_logs =
+            plan.pools.iter().map(|p| (p.name.clone(), logs.route(&p.event_logs, None))).collect();
+        let log = logs.route(&plan.process.logs, None);
+        let http = Arc::new(http_sites(&plan, &sites, &pools, &mut logs));
+        if problems.is_empty() {
+            Ok(Cycle { plan, pools, http, listeners, sites, pool_logs, log })
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+fn site_states(plan: &Plan, process: &Process, previous: Option<&Cycle>) -> Vec<Arc<SiteState>> {
+    let before: HashMap<&str, &Arc<SiteState>> =
+        previous.iter().flat_map(|c| &c.sites).map(|s| (s.name.as_str(), s)).collect();
+    plan.sites
+        .iter()
+        .map(|site| {
+            let limit = site.max_connections;
+            match before.get(site.name.as_str()) {
+                Some(state) => {
+                    state.quota.set_limit(limit.unwrap_or(u32::MAX));
+                    Arc::clone(state)
+                }
+                None => Arc::new(SiteState {
+                    name: site.name.clone(),
+                    stats: Arc::new(SiteStats::new(process.workers)),
+                    quota: Arc::new(Quota::new(limit)),
+                }),
+            }
+        })
+        .collect()
+}
+
+fn open_listeners(
+    plan: &Plan,
+    sites: &[Arc<SiteState>],
+    previous: Option<&Cycle>,
+    opened: &Opened,
+    problems: &mut Problems,
+) -> Vec<Arc<Listener>> {
+    let mut listeners = Vec::new();
+    for (site, state) in plan.sites.iter().zip(sites).filter(|(site, _)| !site.disabled) {
+        for bind in &site.binds {
+            match open_listener(site, bind, state, previous, opened) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) => problems.push(Problem::new(bind.place.clone(), error.to_string())),
+            }
+        }
+    }
+    listeners
+}
+
+fn open_listener(
+    site: &plan::Site,
+    bind: &Bind,
+    state: &Arc<SiteState>,
+    previous: Option<&Cycle>,
+    opened: &Opened,
+) -> Result<Arc<Listener>, listener::BindError> {
+    let before = || previous.iter().flat_map(|cycle| &cycle.listeners);
+    let same = before().find(|l| l.site == site.name && l.mode == site.mode && is_same(&l.bind, bind));
+    if let Some(listener) = same {
+        return Ok(Arc::clone(listener));
+    }
+    // The socket stays open when only its options or its site changed.
+    let kept = before().find(|l| l.bind.address == bind.address).map(|l| &l.socket);
+    let socket = match opened.get(&bind.address).or(kept) {
+        Some(socket) => Arc::clone(socket),
+        None => {
+            let socket = listener::bind(bind, &site.name)?;
+            if site.tcp_keep_alive {
+                let _ = socket.keep_alive(true);
+            }
+            Arc::new(socket)
+        }
+    };
+    Ok(Arc::new(Listener {
+        bind: Arc::new(bind.clone()),
+        site: site.name.clone(),
+        mode: site.mode,
+        socket,
+        quota: Arc::new(Quota::new(bind.max_connections)),
+        state: Arc::clone(state),
+    }))
+}
+
+/// Equal but for the place in the file.
+fn is_same(a: &Bind, b: &Bind) -> bool {
+    let bare = |bind: &Bind| format!("{:?}", Bind { place: plan::Place::none(), ..bind.clone() });
+    bare(a) == bare(b)
+}
+
+fn build_pools(
+    plan: &Plan,
+    process: &Arc<Process>,
+    previous: Option<&Cycle>,
+    problems: &mut Problems,
+) -> HashMap<String, Arc<Pool>> {
+    let mut pools = HashMap::new();
+    for pool in &plan.pools {
+        unknown_names(pool, problems);
+        let before = previous.and_then(|cycle| cycle.pools.get(&pool.name)).map(|pool| &**pool);
+        let built = Pool::build_with_clock(
+            pool,
+            process.workers,
+            before,
+            &resolve,
+            process.observer(),
+            process.clock.clone(),
+        );
+        pools.insert(pool.name.clone(), Arc::new(built));
+    }
+    pools
+}
+
+fn unknown_names(pool: &plan::Pool, problems: &mut Problems) {
+    for server in &pool.servers {
+        if let plan::ServerAddress::Name(host, port) = &server.address
+            && resolve(host, *port).is_none()
+        {
+            problems.push(
+                Problem::new(server.place.clone(), format!("look up '{host}' for server '{}': no address", server.name))
+                    .hint("correct the name, add it to /etc/hosts, or give an address"),
+            );
+        }
+    }
+}
+
+fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().ok()?.collect();
+    // IPv4 first, as most servers listen there only.
+    addresses.iter().find(|a| a.is_ipv4()).or(addresses.first()).copied()
+}
+
+/// Opens log routes and collects what cannot be opened.
+struct Logs<'a> {
+    process: &'a Process,
+    plan: &'a Plan,
+    problems: &'a mut Problems,
+}
+
+impl Logs<'_> {
+    fn route(&mut self, targets: &[LogTarget], tag: Option<&String>) -> LogRoute {
+        let process = &self.plan.process;
+        let identity = LogIdentity {
+            tag: tag.or(process.log_tag.as_ref()).cloned().unwrap_or_else(|| self.process.name.clone()),
+            hostname: process.log_hostname.clone(),
+            pid: self.process.log.pid,
+        };
+        match self.process.hub.route(targets, &identity) {
+            Ok(route) => route,
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(|e| format!(": {e}")).unwrap_or_default();
+                self.problems.push(
+                    Problem::new(plan::Place::none(), format!("{error}{source}"))
+                        .hint("check the path and the rights on it"),
+                );
+                LogRoute::none()
+            }
+        }
+    }
+}
+
+fn http_sites(
+    plan: &Plan,
+    states: &[Arc<SiteState>],
+    pools: &Arc<HashMap<String, Arc<Pool>>>,
+    logs: &mut Logs<'_>,
+) -> web::Sites {
+    let limits = match plan.process.head_bytes {
+        Some(bytes) => Limits { head_bytes: bytes, ..Limits::default() },
+        None => Limits::default(),
+    };
+    let mut sites = web::Sites::new();
+    for (site, state) in plan.sites.iter().zip(states).filter(|(site, _)| site.mode == Mode::Http) {
+        let route = logs.route(&site.log.targets, site.log.tag.as_ref());
+        let named = |name: &String| pools.get(name).cloned();
+        let running = web::Site {
+            plan: site.clone(),
+            stats: Arc::clone(&state.stats),
+            pools: Arc::clone(pools),
+            routes: site
+                .routes
+                .iter()
+                .map(|route| match &route.target {
+                    plan::RouteTarget::Pool(name) => named(name),
+                    plan::RouteTarget::Computed(_) => None,
+                })
+                .collect(),
+            default_pool: site.default_pool.as_ref().and_then(named),
+            limits,
+            log: (!site.log.targets.is_empty()).then_some(route),
+            line: Line::of(&site.log.line),
+            error_line: site.log.error_line.as_ref().map(Line::of_template),
+            process: Arc::clone(&logs.process.web),
+        };
+        sites.insert(site.name.clone(), Arc::new(running));
+    }
+    sites
+}

@@ -1,0 +1,160 @@
+//! What belongs to the process and outlives every cycle.
+
+use crate::watcher::Watcher;
+use listener::Quota;
+use plan::Severity;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use telemetry::{Event, Events, LogHub, LogProcess, LogQueue, LogRoute, ProcessStats, Rates};
+
+/// What belongs to the process and outlives every cycle.
+pub(crate) struct Process {
+    /// Name in logs and answers: `mainstay`, or `haproxy` when called so.
+    pub name: String,
+    /// Worker threads.
+    pub workers: usize,
+    /// Counters.
+    pub stats: Arc<ProcessStats>,
+    /// Limit of client connections.
+    pub quota: Arc<Quota>,
+    /// Logs.
+    pub hub: LogHub,
+    /// What log lines say about the process.
+    pub log: LogProcess,
+    /// What HTTP sites know of the process.
+    pub web: Arc<web::Process>,
+    /// Clock of servers and checks.
+    pub clock: pool::Clock,
+    /// Recent events.
+    pub events: parking_lot::Mutex<Events>,
+    /// Rates by the second.
+    pub rates: parking_lot::Mutex<Rates>,
+    queue: parking_lot::Mutex<LogQueue>,
+    route: parking_lot::Mutex<LogRoute>,
+    watcher: OnceLock<Arc<Watcher>>,
+    stopping: AtomicBool,
+    reload_failed: AtomicBool,
+    idle_percent: AtomicU64,
+}
+
+impl Process {
+    /// Things of a process that begins now.
+    pub fn new(
+        name: String,
+        workers: usize,
+        hub: LogHub,
+        pages: Arc<dyn web::Pages>,
+        quota: Arc<Quota>,
+    ) -> Process {
+        let stats = Arc::new(ProcessStats::new(workers, unix_ms()));
+        let log = LogProcess { pid: std::process::id(), hostname: hostname() };
+        let web = web::Process {
+            stats: Arc::clone(&stats),
+            pages,
+            log: log.clone(),
+            connections: Default::default(),
+        };
+        Process {
+            name,
+            workers,
+            stats,
+            quota,
+            log,
+            web: Arc::new(web),
+            clock: pool::Clock::system(),
+            events: parking_lot::Mutex::new(Events::new(1024)),
+            rates: parking_lot::Mutex::default(),
+            queue: parking_lot::Mutex::new(hub.queue()),
+            route: parking_lot::Mutex::new(LogRoute::none()),
+            watcher: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            reload_failed: AtomicBool::new(false),
+            idle_percent: AtomicU64::new(100),
+            hub,
+        }
+    }
+
+    /// Who hears what happens at servers. Set once, before the first cycle is prepared.
+    pub fn set_watcher(&self, watcher: Arc<Watcher>) {
+        let _ = self.watcher.set(watcher);
+    }
+
+    /// Who hears what happens at servers.
+    pub fn observer(&self) -> Arc<dyn pool::Observer> {
+        match self.watcher.get() {
+            Some(watcher) => Arc::clone(watcher) as Arc<dyn pool::Observer>,
+            None => Arc::new(pool::NoObserver),
+        }
+    }
+
+    /// A graceful stop began.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// A graceful stop is under way.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// How the last reload went.
+    pub fn set_reload_ok(&self, ok: bool) {
+        self.reload_failed.store(!ok, Relaxed);
+    }
+
+    /// The last reload worked, or there was none.
+    pub fn last_reload_ok(&self) -> bool {
+        !self.reload_failed.load(Relaxed)
+    }
+
+    /// Share of time the workers waited in the last second, percent.
+    pub fn idle_percent(&self) -> u64 {
+        self.idle_percent.load(Relaxed)
+    }
+
+    /// Sets that share.
+    pub fn set_idle_percent(&self, percent: u64) {
+        self.idle_percent.store(percent.min(100), Relaxed);
+    }
+
+    /// Where lines about the process itself go.
+    pub fn set_log(&self, route: LogRoute) {
+        *self.route.lock() = route;
+    }
+
+    /// Keeps an event and writes its line to `route`.
+    pub fn event_to(&self, route: &LogRoute, event: Event) {
+        self.queue.lock().event(route, &event);
+        self.events.lock().push(unix_ms(), event);
+    }
+
+    /// Keeps an event and writes its line to the process's log.
+    pub fn event(&self, event: Event) {
+        let route = self.route.lock().clone();
+        self.event_to(&route, event);
+    }
+
+    /// Something an operator should know about: to the log and to standard error.
+    pub fn report(&self, text: String) {
+        say(&text);
+        let route = self.route.lock().clone();
+        self.queue.lock().push(&route, Severity::Warning, text.as_bytes());
+    }
+}
+
+/// A line on standard error.
+#[allow(clippy::print_stderr)] // the one place where the running process speaks to its terminal
+pub(crate) fn say(text: &str) {
+    eprintln!("mainstay: {text}");
+}
+
+/// Unix milliseconds.
+pub(crate) fn unix_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Name of this host.
+pub(crate) fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,255 @@
+//! The life of the process, on the control thread: start, signals, reloads, stop.
+
+use crate::checks::Checks;
+use crate::control::{self, Desk};
+use crate::cycle::{Cycle, Opened};
+use crate::load::{Input, load};
+use crate::notify::Notifier;
+use crate::process::{Process, say};
+use crate::signals::{Asked, Signals};
+use crate::watcher::Watcher;
+use crate::worker::{Command, Handle};
+use crate::{limits, privileges};
+use listener::Quota;
+use plan::{Plan, Problem, Problems};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use telemetry::{Event, LogHub};
+
+/// How to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What to load, now and at each reload.
+    pub input: Input,
+    /// Name in logs.
+    pub name: String,
+    /// File that holds the process id, besides the plan's.
+    pub pid_file: Option<PathBuf>,
+    /// SIGTERM ends at once (HAProxy's command line).
+    pub terminate_at_once: bool,
+    /// Client connections at once, over the plan's.
+    pub max_connections: Option<u32>,
+    /// Say nothing on standard error when all is well.
+    pub quiet: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Stopped as asked.
+    Stopped,
+    /// Could not start.
+    Refused(Problems),
+}
+
+/// Time that open requests get at a graceful stop when the plan sets none.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs until stopped. Must be called before the process has other threads.
+pub fn run(options: &Options) -> Outcome {
+    match run_inside(options) {
+        Ok(()) => Outcome::Stopped,
+        Err(problems) => Outcome::Refused(problems),
+    }
+}
+
+/// A running process.
+struct Running {
+    process: Arc<Process>,
+    cycle: Arc<Cycle>,
+    desk: Arc<Desk>,
+    checks: Checks,
+    workers: Vec<Handle>,
+    pid_files: Vec<PathBuf>,
+    notifier: Notifier,
+}
+
+fn run_inside(options: &Options) -> Result<(), Problems> {
+    let plan = load(&options.input)?;
+    let identity = privileges::identity(&plan)?;
+    let connections = limits::connections(&plan).map_err(|problem| vec![problem])?;
+    let connections = options.max_connections.map_or(connections, |n| n.min(connections));
+    let opened = open_all(&plan)?;
+    let pid_files = write_pid_files(&plan, options)?;
+    // Linux gives each thread rights of its own: they are given up before the first thread starts.
+    identity.become_it(plan.process.chroot.as_deref()).map_err(|problem| vec![problem])?;
+    let runtime = runtime().map_err(|problem| vec![problem])?;
+    runtime.block_on(async {
+        let running = Running::start(plan, options, connections, &opened, pid_files)?;
+        drop(opened);
+        running.serve(options).await;
+        Ok(())
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::LocalRuntime, Problem> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(tasks::clock::refresh)
+        .build_local(tokio::runtime::LocalOptions::default())
+        .map_err(|error| Problem::new(plan::Place::none(), format!("start the control thread: {error}")))
+}
+
+/// Opens every socket that a plan needs, or tells of all that cannot be opened.
+fn open_all(plan: &Plan) -> Result<Opened, Problems> {
+    let mut problems = Problems::new();
+    let mut opened = Opened::new();
+    let binds = plan.sites.iter().filter(|site| !site.disabled).flat_map(|s| s.binds.iter().map(|b| (&s.name, b)));
+    let runtime: Vec<(String, plan::Bind)> = control::binds(plan);
+    for (name, bind) in binds.chain(runtime.iter().map(|(name, bind)| (name, bind))) {
+        match listener::bind(bind, name) {
+            Ok(socket) => drop(opened.insert(bind.address.clone(), Arc::new(socket))),
+            Err(error) => problems.push(Problem::new(bind.place.clone(), error.to_string())),
+        }
+    }
+    if problems.is_empty() { Ok(opened) } else { Err(problems) }
+}
+
+fn write_pid_files(plan: &Plan, options: &Options) -> Result<Vec<PathBuf>, Problems> {
+    let files: Vec<PathBuf> = plan.process.pid_file.iter().chain(&options.pid_file).cloned().collect();
+    let text = format!("{}\n", std::process::id());
+    let failed = |path: &PathBuf, error| {
+        Problem::new(plan::Place::none(), format!("write pid file {}: {error}", path.display()))
+            .hint("check that its folder exists and may be written")
+    };
+    let problems: Problems =
+        files.iter().filter_map(|path| std::fs::write(path, &text).err().map(|e| failed(path, e))).collect();
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
+}
+
+impl Running {
+    fn start(
+        plan: Plan,
+        options: &Options,
+        connections: u32,
+        opened: &Opened,
+        pid_files: Vec<PathBuf>,
+    ) -> Result<Running, Problems> {
+        let notifier = Notifier::from_environment();
+        let threads = plan.process.threads.map_or_else(cores, usize::from).max(1);
+        let failed = |what: &str, error: std::io::Error| {
+            vec![Problem::new(plan::Place::none(), format!("{what}: {error}"))]
+        };
+        let hub = LogHub::start().map_err(|error| failed("start the log thread", error))?;
+        let desk = Arc::new(Desk::default());
+        let quota = Arc::new(Quota::new(Some(connections)));
+        let pages = Arc::clone(&desk) as Arc<dyn web::Pages>;
+        let process = Arc::new(Process::new(options.name.clone(), threads, hub, pages, quota));
+        let watcher = Arc::new(Watcher::default());
+        process.set_watcher(Arc::clone(&watcher));
+        let cycle = Arc::new(Cycle::prepare(plan, &process, None, opened)?);
+        process.set_log(cycle.log.clone());
+        let checks = Checks::start(&process, &cycle, &watcher);
+        let workers: Vec<Handle> = (0..threads)
+            .map(|index| Handle::start(index, Arc::clone(&process)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| failed("start a worker", error))?;
+        watcher.set_workers(workers.iter().map(Handle::commands).collect());
+        desk.begin(&process, &cycle, &checks);
+        for worker in &workers {
+            worker.tell(Command::Run(Arc::clone(&cycle)));
+        }
+        Ok(Running { process, cycle, desk, checks, workers, pid_files, notifier })
+    }
+
+    /// Serves until a signal ends it.
+    async fn serve(mut self, options: &Options) {
+        let terminate = if options.terminate_at_once { Asked::Hard } else { Asked::Graceful };
+        let mut signals = match Signals::new(terminate) {
+            Ok(signals) => signals,
+            Err(error) => return say(&format!("listen to signals: {error}")),
+        };
+        self.notifier.ready();
+        let plan = &self.cycle.plan;
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        self.process.event(Event::Started { version, sites: plan.sites.len(), pools: plan.pools.len() });
+        if !options.quiet {
+            say("ready");
+        }
+        loop {
+            match signals.next().await {
+                Asked::Reload => self.reload(&options.input),
+                Asked::Graceful => break self.drain(&mut signals).await,
+                Asked::Hard => break,
+            }
+        }
+        self.stop();
+    }
+
+    /// The new configuration beside the old one; on any problem the old one goes on.
+    fn reload(&mut self, input: &Input) {
+        let begun = Instant::now();
+        self.notifier.reloading();
+        let prepared = load(input)
+            .and_then(|plan| Cycle::prepare(plan, &self.process, Some(&self.cycle), &Opened::new()));
+        match prepared {
+            Ok(cycle) => self.swap(Arc::new(cycle), begun),
+            Err(problems) => self.keep(&problems),
+        }
+        self.process.hub.reopen();
+        self.notifier.ready();
+    }
+
+    fn swap(&mut self, cycle: Arc<Cycle>, begun: Instant) {
+        self.process.set_log(cycle.log.clone());
+        self.checks.replace(&cycle);
+        for worker in &self.workers {
+            worker.tell(Command::Run(Arc::clone(&cycle)));
+        }
+        self.desk.show(&cycle);
+        self.cycle = cycle;
+        self.process.set_reload_ok(true);
+        self.process.event(Event::Reloaded { took_ms: begun.elapsed().as_millis() as u64 });
+        say("reloaded");
+    }
+
+    fn keep(&self, problems: &Problems) {
+        for problem in problems {
+            say(&problem.to_string());
+        }
+        say("reload refused; the running configuration goes on");
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        self.process.set_reload_ok(false);
+        self.process.event(Event::ReloadFailed { reason: first });
+    }
+
+    /// Stops accepting and waits for open connections, up to a limit or a second signal.
+    async fn drain(&self, signals: &mut Signals) {
+        self.notifier.stopping();
+        self.process.stop();
+        self.process.event(Event::Stopping { connections: self.process.quota.taken() });
+        for worker in &self.workers {
+            worker.tell(Command::Drain);
+        }
+        let limit = self.cycle.plan.process.hard_stop_after.unwrap_or(DRAIN);
+        let quiet = async {
+            while self.process.quota.taken() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let second = async { while signals.next().await == Asked::Reload {} };
+        tokio::select! {
+            () = async { let _ = tokio::time::timeout(limit, quiet).await; } => {}
+            () = second => {}
+        }
+    }
+
+    fn stop(mut self) {
+        for worker in &self.workers {
+            worker.tell(Command::Stop);
+        }
+        for worker in &mut self.workers {
+            worker.join();
+        }
+        self.process.hub.flush(Duration::from_secs(1));
+        for path in &self.pid_files {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Cores this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

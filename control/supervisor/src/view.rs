@@ -1,0 +1,250 @@
+//! The running process as a snapshot: what statistics, metrics and runtime commands show.
+
+use crate::cycle::Cycle;
+use crate::process::{Process, unix_ms};
+use dashboard::view::{Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView};
+use dashboard::Snapshot;
+use plan::pool::Balance;
+use plan::{Mode, ServerAddress};
+use pool::{AdminCause, AdminState, CheckReport, Pool, Server, ServerEndpoint};
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::rates::{RateKey, Readings};
+
+/// HAProxy's version whose interfaces are spoken; tools look at it.
+const RELEASE: &str = "2026/11/20";
+
+/// Everything at this moment.
+pub(crate) fn snapshot(process: &Process, cycle: &Cycle) -> Snapshot {
+    let now_ms = unix_ms();
+    Snapshot {
+        now_ms,
+        process: process_view(process, cycle, now_ms),
+        sites: cycle.plan.sites.iter().zip(&cycle.sites).map(|(plan, state)| site(process, plan, state)).collect(),
+        pools: cycle.plan.pools.iter().filter_map(|p| cycle.pools.get(&p.name)).map(|p| pool_view(process, p, now_ms)).collect(),
+        events: recent(process),
+    }
+}
+
+fn recent(process: &Process) -> Vec<(u64, u8, String)> {
+    let events = process.events.lock();
+    let mut list: Vec<_> =
+        events.recent(0, 20).into_iter().map(|e| (e.at_ms, e.event.severity() as u8, e.event.text())).collect();
+    list.reverse();
+    list
+}
+
+fn process_view(process: &Process, cycle: &Cycle, now_ms: u64) -> ProcessView {
+    let plan = &cycle.plan.process;
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let mut view = ProcessView {
+        name: "HAProxy".into(),
+        version: format!("{}-mainstay", env!("CARGO_PKG_VERSION")),
+        release_date: RELEASE.into(),
+        node: plan.node.clone().unwrap_or_else(|| process.log.hostname.clone()),
+        description: plan.description.clone().unwrap_or_default(),
+        pid: process.log.pid,
+        threads: process.workers as u32,
+        descriptors: descriptors.unwrap_or(u64::MAX),
+        max_connections: process.quota.limit().into(),
+        hard_max_connections: process.quota.limit().into(),
+        listeners: cycle.listeners.len() as u64,
+        stopping: process.is_stopping(),
+        dropped_logs: process.hub.dropped(),
+        memory: memory_bytes(),
+        idle_percent: process.idle_percent(),
+        last_reload_ok: process.last_reload_ok(),
+        waiting: process.stats.current.now().into(),
+        ..ProcessView::default()
+    };
+    let rates = process.rates.lock().of(&RateKey::Process);
+    view.count(&process.stats, &rates, now_ms);
+    view
+}
+
+/// Resident memory (proc(5), statm).
+fn memory_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+fn site(process: &Process, plan: &plan::Site, state: &crate::cycle::SiteState) -> SiteView {
+    let limit = state.quota.limit();
+    let limit = if limit == u32::MAX { process.quota.limit() } else { limit };
+    let mut view = SiteView {
+        name: plan.name.clone(),
+        id: plan.id,
+        http: plan.mode == Mode::Http,
+        status: match state.quota.taken() >= limit {
+            _ if plan.disabled || process.is_stopping() => SiteStatus::Stopped,
+            true => SiteStatus::Full,
+            false => SiteStatus::Open,
+        },
+        description: plan.description.clone().unwrap_or_default(),
+        limit: limit.into(),
+        ..SiteView::default()
+    };
+    let rates = process.rates.lock().of(&RateKey::Site(plan.name.clone()));
+    view.count(&state.stats, &rates);
+    view
+}
+
+fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
+    let plan = &pool.plan;
+    let rates = process.rates.lock().of(&RateKey::Pool(plan.name.clone()));
+    let usable = |backup: bool| pool.servers.iter().filter(move |s| s.is_usable() && s.plan.backup == backup);
+    PoolView {
+        name: plan.name.clone(),
+        id: plan.id,
+        http: plan.mode == Mode::Http,
+        description: plan.description.clone().unwrap_or_default(),
+        algorithm: algorithm(&plan.balance).into(),
+        cookie: plan.cookie.as_ref().map(|c| c.name.clone()).unwrap_or_default(),
+        flow: FlowView::of(&pool.stats, &rates, now_ms),
+        limit: plan.full_connections.map_or_else(|| u64::from(process.quota.limit()) / 10, u64::from).max(1),
+        up: pool.servers.is_empty() || pool.is_up(),
+        weight: pool.total_weight().into(),
+        user_weight: usable(false).map(|s| u64::from(s.weight())).sum(),
+        active: usable(false).count() as u64,
+        backup: usable(true).count() as u64,
+        downs: pool.downs(),
+        last_change_s: pool.last_change().as_secs(),
+        down_s: pool.down_time().as_secs(),
+        servers: pool.servers.iter().map(|s| server_view(process, pool, s, now_ms)).collect(),
+    }
+}
+
+/// HAProxy's name of a way of balancing.
+fn algorithm(balance: &Balance) -> &'static str {
+    match balance {
+        Balance::RoundRobin => "roundrobin",
+        Balance::StaticRoundRobin => "static-rr",
+        Balance::LeastConnections => "leastconn",
+        Balance::First => "first",
+        Balance::Source => "source",
+        Balance::Uri(_) => "uri",
+        Balance::QueryParameter(_) => "url_param",
+        Balance::Header { .. } => "hdr",
+        Balance::Hash(_) => "hash",
+        Balance::Random(_) => "random",
+    }
+}
+
+fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> ServerView {
+    let plan = &server.plan;
+    let rates = process.rates.lock().of(&RateKey::Server(pool.plan.name.clone(), plan.name.clone()));
+    let (address, port) = match server.address() {
+        ServerEndpoint::Tcp(address) => (address.ip().to_string(), address.port()),
+        ServerEndpoint::Unix(path) => (path.display().to_string(), 0),
+    };
+    let host = match &plan.address {
+        ServerAddress::Name(host, _) => Some(host.clone()),
+        _ => None,
+    };
+    let report = server.report();
+    let flow = FlowView::of(&server.stats, &rates, now_ms);
+    ServerView {
+        name: plan.name.clone(),
+        id: plan.id,
+        address,
+        port,
+        host,
+        cookie: plan.cookie.clone().unwrap_or_default(),
+        backup: plan.backup,
+        limit: server.max_connections().map(u64::from),
+        queue_limit: plan.max_queue.map(u64::from),
+        health: health(server, &report),
+        admin: match server.admin() {
+            AdminState::Ready => Admin::Ready,
+            AdminState::Drain => Admin::Drain,
+            AdminState::Maintenance => Admin::Maintenance,
+        },
+        disabled_by_file: server.admin_by(AdminCause::Config) == AdminState::Maintenance,
+        drained_by_agent: server.admin_by(AdminCause::Agent) == AdminState::Drain,
+        weight: server.effective_weight().into(),
+        user_weight: server.weight().into(),
+        initial_weight: plan.weight.into(),
+        throttle_percent: server.throttle_percent().map(u64::from),
+        check: plan.check.as_ref().map(|check| CheckView {
+            port: check.port.unwrap_or(0),
+            address: check.address.map(|a| a.to_string()),
+            ..check_view(&report)
+        }),
+        agent: plan.agent.as_ref().map(|agent| CheckView {
+            port: agent.port,
+            address: agent.address.map(|a| a.to_string()),
+            ..check_view(&server.agent_report())
+        }),
+        downs: server.downs(),
+        last_change_s: server.last_change().as_secs(),
+        down_s: server.down_time().as_secs(),
+        idle: 0,
+        idle_safe: 0,
+        idle_limit: plan.idle_connections.map(u64::from),
+        used: flow.current,
+        needed: flow.current_max,
+        flow,
+    }
+}
+
+fn health(server: &Server, report: &CheckReport) -> Health {
+    let (rise, fall) = (report.rise, report.fall);
+    let up = server.is_up();
+    match (server.plan.check.is_some(), up) {
+        (true, true) if report.health > 0 && report.health < rise + fall - 1 => {
+            Health::GoingDown(report.health + 1 - rise.min(report.health + 1), fall)
+        }
+        (_, true) => Health::Up,
+        (true, false) if report.health > 0 => Health::GoingUp(report.health, rise),
+        (_, false) => Health::Down,
+    }
+}
+
+fn check_view(report: &CheckReport) -> CheckView {
+    CheckView {
+        enabled: true,
+        status: report.status.label().into(),
+        code: (report.code > 0).then_some(u32::from(report.code)),
+        duration_ms: report.duration.map(|d: Duration| d.as_millis() as u64),
+        info: report.text.to_string(),
+        rise: report.rise,
+        fall: report.fall,
+        health: report.health,
+        failures: report.failures,
+        port: 0,
+        address: None,
+    }
+}
+
+/// Readings of everything, for the rates.
+pub(crate) fn readings(process: &Process, cycle: &Cycle) -> Vec<(RateKey, Readings)> {
+    let stats = &process.stats;
+    let own = Readings {
+        connections: stats.sum(|c| &c.connections),
+        sessions: stats.sum(|c| &c.connections),
+        requests: stats.sum(|c| &c.requests),
+        bytes_out: stats.sum(|c| &c.bytes_out),
+    };
+    let sites = cycle.sites.iter().map(|site| (RateKey::Site(site.name.clone()), Readings {
+        connections: site.stats.sum(|c| &c.connections),
+        sessions: site.stats.sum(|c| &c.sessions),
+        requests: site.stats.sum(|c| &c.requests),
+        bytes_out: site.stats.sum(|c| &c.bytes_out),
+    }));
+    let flow = |stats: &telemetry::FlowStats| Readings {
+        connections: stats.sum(|c| &c.connects),
+        sessions: stats.sum(|c| &c.sessions),
+        requests: stats.sum(|c| &c.requests),
+        bytes_out: stats.sum(|c| &c.bytes_out),
+    };
+    let pools = cycle.pools.values().flat_map(|pool| {
+        let name = &pool.plan.name;
+        let servers = pool
+            .servers
+            .iter()
+            .map(move |s| (RateKey::Server(name.clone(), s.plan.name.clone()), flow(&s.stats)));
+        servers.chain([(RateKey::Pool(name.clone()), flow(&pool.stats))]).collect::<Vec<_>>()
+    });
+    [(RateKey::Process, own)].into_iter().chain(sites).chain(pools).collect()
+}

@@ -1,0 +1,195 @@
+//! A worker: one thread, one current-thread runtime, its own connections.
+
+use crate::cycle::{Cycle, Listener};
+use crate::process::Process;
+use listener::{Accepted, Accepting, Gates, Intake, Trouble};
+use plan::Mode;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tasks::{Worker, clock};
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_local;
+
+/// What a worker is told.
+pub(crate) enum Command {
+    /// This is the running cycle from now on.
+    Run(Arc<Cycle>),
+    /// Something about the server with this uid changed: look again, whoever waits for it.
+    Look(u32),
+    /// Stop accepting and end idle connections; those in use go on.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// The supervisor's end of a worker.
+pub(crate) struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Starts worker `index`.
+    pub fn start(index: usize, process: Arc<Process>) -> io::Result<Handle> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let run = move || work(index, &process, inbox);
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(run)?;
+        Ok(Handle { commands, thread: Some(thread) })
+    }
+
+    /// Tells the worker; a worker that ended hears nothing.
+    pub fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// A sender for those that only tell.
+    pub fn commands(&self) -> mpsc::UnboundedSender<Command> {
+        self.commands.clone()
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(index: usize, process: &Arc<Process>, inbox: mpsc::UnboundedReceiver<Command>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(clock::refresh)
+        .build_local(tokio::runtime::LocalOptions::default());
+    match runtime {
+        Ok(runtime) => runtime.block_on(Station::new(index, process).run(inbox)),
+        Err(error) => process.report(format!("start worker {index}: {error}")),
+    }
+}
+
+/// What a worker has at hand.
+struct Station {
+    worker: Worker,
+    process: Arc<Process>,
+    web: Rc<web::Local>,
+    intakes: HashMap<*const Listener, watch::Sender<Accepting>>,
+}
+
+impl Station {
+    fn new(index: usize, process: &Arc<Process>) -> Station {
+        let worker = Worker::new(index);
+        let web = web::Local::new(worker.clone(), process.hub.queue(), process.hub.zone(), &process.clock);
+        Station { worker, web, process: Arc::clone(process), intakes: HashMap::new() }
+    }
+
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        spawn_local(self.worker.deadlines.clone().sweep());
+        spawn_local(close_expired(Rc::clone(&self.web)));
+        while let Some(command) = inbox.recv().await {
+            match command {
+                Command::Run(cycle) => self.follow(&cycle),
+                Command::Look(uid) => self.worker.deadlines.wake_watching(uid),
+                Command::Drain => {
+                    self.intakes.drain().for_each(|(_, command)| drop(command.send(Accepting::Drain)));
+                    self.web.stop();
+                }
+                Command::Stop => break,
+            }
+        }
+    }
+
+    /// Starts what is new, drains what is gone; what stays does not notice.
+    fn follow(&mut self, cycle: &Arc<Cycle>) {
+        self.web.replace(Arc::clone(&cycle.http));
+        let pools = Arc::clone(&cycle.pools);
+        self.web.idle.borrow_mut().purge(|server| {
+            pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server))
+        });
+        let wanted: HashMap<*const Listener, &Arc<Listener>> =
+            cycle.listeners.iter().map(|l| (Arc::as_ptr(l), l)).collect();
+        self.intakes.retain(|key, command| {
+            let stays = wanted.contains_key(key);
+            if !stays {
+                let _ = command.send(Accepting::Drain);
+            }
+            stays
+        });
+        for (key, listener) in wanted {
+            if !self.intakes.contains_key(&key) {
+                let command = self.accept(listener);
+                self.intakes.insert(key, command);
+            }
+        }
+    }
+
+    fn accept(&self, listener: &Arc<Listener>) -> watch::Sender<Accepting> {
+        let (tell, command) = watch::channel(Accepting::Yes);
+        let process = Arc::clone(&self.process);
+        let site = listener.site.clone();
+        let intake = Intake {
+            worker: self.worker.clone(),
+            socket: Arc::clone(&listener.socket),
+            plan: Arc::clone(&listener.bind),
+            site: 0,
+            bind: 0,
+            gates: Rc::new(Gates {
+                process: Arc::clone(&self.process.quota),
+                site: Arc::clone(&listener.state.quota),
+                bind: Arc::clone(&listener.quota),
+                stats: Arc::clone(&listener.state.stats),
+                process_stats: Arc::clone(&self.process.stats),
+            }),
+            handler: self.handler(listener),
+            report: Rc::new(move |trouble| process.report(told(&site, &trouble))),
+            command,
+        };
+        let process = Arc::clone(&self.process);
+        // The listener is kept as long as it accepts: its address is the key above.
+        let kept = Arc::clone(listener);
+        spawn_local(async move {
+            if let Err(error) = listener::serve(intake).await {
+                process.report(format!("accept on {}: {error}", kept.bind.address));
+            }
+        });
+        tell
+    }
+
+    fn handler(&self, listener: &Arc<Listener>) -> Rc<dyn Fn(Accepted)> {
+        let name = listener.site.clone();
+        match listener.mode {
+            Mode::Http => {
+                let local = Rc::clone(&self.web);
+                Rc::new(move |accepted| {
+                    if let Some(site) = local.site(&name) {
+                        spawn_local(web::serve(Rc::clone(&local), site, accepted));
+                    }
+                })
+            }
+            Mode::Tcp => Rc::new(move |_| {}),
+        }
+    }
+}
+
+fn told(site: &str, trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Exhausted(error) => {
+            format!("accept for '{site}': {error}; raise the descriptor limit or lower maxconn")
+        }
+        Trouble::ProxyHeader { peer, why } => format!("PROXY header from {peer} for '{site}': {why}"),
+    }
+}
+
+/// Server connections that nobody used for a while are closed.
+async fn close_expired(local: Rc<web::Local>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        let mut idle = local.idle.borrow_mut();
+        if !idle.is_empty() {
+            idle.close_expired();
+        }
+    }
+}
