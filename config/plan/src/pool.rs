@@ -328,10 +328,12 @@ impl Default for RetryOn {
 /// Reuse of idle server connections by other clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reuse {
+    /// Nothing was said: idempotent requests share always, since they can be sent again; others as `Safe`.
+    #[default]
+    Unsaid,
     /// A connection serves one client.
     Never,
     /// The first request of a client opens its own; later ones may share.
-    #[default]
     Safe,
     /// As `Safe`, and first requests use connections that were reused before.
     Aggressive,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes received and not yet used: a window that moves through a fixed block.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Buffer {
     block: Box<[u8]>,
     start: usize,

@@ -4,6 +4,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod copy;
 pub mod deadline;
 pub mod stream;
 
@@ -22,11 +23,13 @@ pub struct Worker {
     pub deadlines: Deadlines,
     /// Buffers not in use.
     pub buffers: Rc<Buffers>,
+    /// Pipes not in use.
+    pub pipes: Rc<copy::Pipes>,
 }
 
 impl Worker {
     /// A worker; call from its thread, then run [`Deadlines::sweep`] there as a task.
     pub fn new(index: usize) -> Worker {
-        Worker { index, deadlines: Deadlines::default(), buffers: Rc::default() }
+        Worker { index, deadlines: Deadlines::default(), buffers: Rc::default(), pipes: Rc::default() }
     }
 }

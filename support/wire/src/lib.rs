@@ -1,1 +1,12 @@
-//! wire
+//! Codecs for the bytes Mainstay reads and writes: HTTP/1, the PROXY protocol, and what health checks say to
+//! PostgreSQL and Redis.
+//!
+//! Everything here is a pure function or a small machine over byte slices: no socket, no clock, no runtime.
+//! `web` and `stream` feed it what they received, `health` builds its probes with it, `fuzz/` attacks it.
+
+#![forbid(unsafe_code)]
+
+pub mod http1;
+pub mod postgres;
+pub mod proxy;
+pub mod redis;

@@ -1,1 +1,24 @@
-//! listener
+//! Sockets in: binding, accepting, the PROXY protocol. What a client says after that is for `web` and `stream`.
+//!
+//! ```text
+//! plan::Bind ──bind──► Socket ──serve (one per worker)──► Accepted ──► handler
+//! ```
+//!
+//! One listening socket per address, shared by all workers: each worker watches its own duplicate of the
+//! descriptor. A socket per worker (SO_REUSEPORT) would spread connections better, but closing one of them
+//! at a reload loses the connections in its queue.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod account;
+mod peer;
+mod prelude;
+mod quota;
+mod socket;
+
+pub use accept::{Accepted, Accepting, Intake, Trouble, serve};
+pub use account::{group_id, user_id};
+pub use peer::Peer;
+pub use quota::{Gates, Quota, Ticket};
+pub use socket::{BindError, Socket, adopt, bind};

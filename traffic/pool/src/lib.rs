@@ -1,1 +1,37 @@
-//! pool
+//! The running form of [`plan::Pool`]: which server, a place at it, the queue, idle connections, connecting.
+//!
+//! `web` and `stream` ask here for a server; `health` and `admin` change what is known about servers.
+//! State is shared by all workers, so sequences are exact whatever the number of threads; only
+//! [`Idle`] belongs to one worker.
+//!
+//! ```text
+//!   Pool::admit(Ask) ──► Served(Slot)   a place at a server; dropping it frees the place
+//!                    ├─► Wait(Waiting)  a future that gives a Slot, first come first served
+//!                    └─► Refused(Cause)
+//! ```
+
+mod balance;
+mod budget;
+mod choice;
+mod clock;
+mod connect;
+mod hash;
+mod idle;
+mod key;
+mod observer;
+mod pool;
+mod queue;
+mod report;
+mod server;
+mod slot;
+
+pub use clock::Clock;
+pub use connect::{ConnectError, Connection, connect, connect_for};
+pub use idle::{Idle, IdleLimits};
+pub use key::{main_domain, uri_key};
+pub use observer::{Change, NoObserver, Observer, Outcome};
+pub use pool::{Admission, Ask, Pool};
+pub use queue::{WaitReason, Waiting};
+pub use report::{CheckReport, CheckStatus};
+pub use server::{AdminCause, AdminState, Health, Server, ServerEndpoint};
+pub use slot::Slot;

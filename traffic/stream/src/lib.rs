@@ -1,1 +1,66 @@
-//! stream
+//! Plain TCP: bytes between a client and a server, unread. Called by the supervisor, once per accepted
+//! connection of a site with `mode tcp`.
+//!
+//! The way of a connection: [`session`] is the main road · [`rules`] may end it, at once or after a look at
+//! the first bytes · [`attempt`] finds pool, server and connection, waits, tries again · the tunnel itself is
+//! [`tasks::copy`] · [`record`] counts and logs. One task per connection. Everything before the tunnel lives
+//! in boxed futures that are gone by then, so that an idle connection is small.
+
+#![forbid(unsafe_code)]
+
+mod attempt;
+mod record;
+mod rules;
+mod scene;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use session::serve;
+
+use pool::Pool;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use tasks::Worker;
+use telemetry::{Line, LogClock, LogProcess, LogQueue, LogRoute, ProcessStats, SiteStats, Zone};
+
+/// A running site. Shared by all workers; replaced whole by a reload. Connections keep the one they began with.
+pub struct Site {
+    /// What is meant.
+    pub plan: plan::Site,
+    /// Its counters; they outlive reloads.
+    pub stats: Arc<SiteStats>,
+    /// All pools by name.
+    pub pools: Arc<HashMap<String, Arc<Pool>>>,
+    /// Pools of `plan.routes`, in order; `None` where the name is computed.
+    pub routes: Vec<Option<Arc<Pool>>>,
+    /// Pool without a matching route.
+    pub default_pool: Option<Arc<Pool>>,
+    /// Where its log lines go; `None` = no log.
+    pub log: Option<LogRoute>,
+    /// Its log line, compiled.
+    pub line: Line,
+    /// Its line for failures, when it differs.
+    pub error_line: Option<Line>,
+    /// Counters of the process.
+    pub process: Arc<ProcessStats>,
+    /// What log lines say about the process.
+    pub log_process: Arc<LogProcess>,
+}
+
+/// One worker's things.
+pub struct Local {
+    /// The worker.
+    pub worker: Worker,
+    log: RefCell<LogQueue>,
+    clock: LogClock,
+}
+
+impl Local {
+    /// A worker's things.
+    pub fn new(worker: Worker, log: LogQueue, zone: Arc<Zone>) -> Rc<Local> {
+        Rc::new(Local { worker, log: RefCell::new(log), clock: LogClock::new(zone) })
+    }
+}

@@ -63,11 +63,7 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
     let _ticket = ticket;
     let accepted_us = if site.log.is_some() { crate::record::wall_us() } else { 0 };
     let id = site.process.connections.fetch_add(1, Relaxed);
-    site.stats.current.enter();
-    let stats = Arc::clone(&site.stats);
-    let cell = stats.at(local.worker.index);
-    cell.connections.add(1);
-    cell.sessions.add(1);
+    site.stats.at(local.worker.index).sessions.add(1);
     let mut conn = Conn {
         stream,
         deadline: local.worker.deadlines.slot(),
@@ -82,7 +78,6 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
     };
     conn.run().await;
     conn.local.idle.borrow_mut().forget_client(conn.id);
-    stats.current.leave();
 }
 
 /// What a waiting connection saw.

@@ -5,6 +5,7 @@ use crate::network::Networks;
 use regex::bytes::Regex;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// What must hold for a rule or a route.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub enum Condition {
     Any(Vec<Condition>),
     /// A test on a value.
     Test(Test),
+    /// One that several rules use: a named ACL, whose list of patterns may be long.
+    Shared(Arc<Condition>),
 }
 
 impl Condition {
@@ -33,6 +36,7 @@ impl Condition {
             Condition::All(list) => list.iter().all(|c| c.holds(facts)),
             Condition::Any(list) => list.iter().any(|c| c.holds(facts)),
             Condition::Test(test) => test.holds(facts),
+            Condition::Shared(shared) => shared.holds(facts),
         }
     }
 }

@@ -142,6 +142,10 @@ pub enum Fetch {
     ResponseCapture(usize),
     /// True when basic authentication names a user of the list with the right password.
     Authenticated(Arc<super::Userlist>),
+    /// Bytes of the client's that wait in the buffer (TCP content rules).
+    ReceivedBytes,
+    /// True once the inspection delay is over or the client sends no more (TCP content rules).
+    InspectionOver,
     /// Number of the request on its connection is 1.
     FirstRequest,
     /// A random number below the bound.
@@ -189,6 +193,10 @@ pub enum RecordField {
     AcceptDate,
     /// The same for the first byte of the request.
     RequestDate,
+    /// `20/Nov/2026:09:11:24 +0000` of the first byte of the request, local zone.
+    RequestDateZone,
+    /// The same in UTC.
+    RequestDateUtc,
     /// `20/Nov/2026:09:11:24 +0000` of the acceptance, local zone.
     AcceptDateZone,
     /// The same in UTC.

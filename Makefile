@@ -1,0 +1,65 @@
+# The commands of the project. `make demo` to see it, `make test` to trust it; the others measure and probe.
+
+CARGO ?= cargo
+# Folder of hostile byte streams for `make corpus`; used by `make test` when it is there.
+CORPUS ?= ../shared/corpus
+# A clone of the RustSec advisory database for `make audit`, where it cannot be fetched.
+ADVISORY_DB ?=
+# Flags of the benchmark, such as BENCH="--case log --rounds 5".
+BENCH ?=
+# Seconds for each fuzz target. Fuzzing needs the compiler's unstable switches.
+FUZZ_SECONDS ?= 60
+
+PACKAGES = haproxy nginx libnginx-mod-stream wrk redis-server postgresql chromium socat varnish \
+           curl iproute2 util-linux python3
+# One program of each package tells whether it is there.
+PROGRAMS = haproxy nginx wrk redis-server psql chromium socat varnishd curl ip unshare python3
+
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
+
+.PHONY: demo test tools bench faults fuzz audit corpus
+
+demo: ## Mainstay with an unchanged haproxy.cfg in front of three instances; one is killed under load
+	$(CARGO) xtask demo
+
+test: tools ## Everything that must hold before a commit
+	$(CARGO) fmt --all --check
+	$(CARGO) xtask tidy
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) build --workspace --all-targets
+	@if command -v cargo-nextest >/dev/null; \
+	 then echo "cargo nextest run --workspace"; $(CARGO) nextest run --workspace; \
+	 else echo "cargo test --workspace (no cargo-nextest)"; $(CARGO) test --workspace; fi
+	@if [ -f "$(CORPUS)/run_raw.py" ]; \
+	 then $(CARGO) xtask corpus "$(CORPUS)" --binary "$(TARGET)/debug/mainstay"; \
+	 else echo "corpus: not there ($(CORPUS)), not played"; fi
+
+tools: ## Peers and servers that the tests use
+	@missing=""; for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="$$missing nginx-stream"; \
+	 [ -z "$$missing" ] && exit 0; \
+	 if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	   apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); \
+	 else echo "missing:$$missing. Install with:"; echo "  sudo apt-get install $(PACKAGES)"; exit 1; fi
+
+bench: tools ## CPU per request beside HAProxy and nginx; writes benchmarks/results.md
+	$(CARGO) build --release -p app -p benchmarks
+	$(TARGET)/release/benchmarks --program "mainstay=$(TARGET)/release/mainstay" $(BENCH)
+
+faults: tools ## The end-to-end stories in full length against the optimised binary
+	$(CARGO) build --profile quick -p app -p demo
+	@if command -v cargo-nextest >/dev/null; \
+	 then E2E_FULL=1 $(CARGO) nextest run --cargo-profile quick -p e2e; \
+	 else E2E_FULL=1 $(CARGO) test --profile quick -p e2e -- --test-threads=1; fi
+
+fuzz: ## Each fuzz target for FUZZ_SECONDS
+	@set -e; cd fuzz; export RUSTC_BOOTSTRAP=1; for target in $$($(CARGO) fuzz list); do \
+	 echo "fuzz $$target"; $(CARGO) fuzz run --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+
+audit: ## Licences, bans, sources and known advisories of the dependencies
+	$(CARGO) xtask audit $(if $(ADVISORY_DB),--advisory-db "$(ADVISORY_DB)")
+
+corpus: ## Hostile byte streams of CORPUS, whole and byte by byte: 0 DANGER, 0 HARD, no +open
+	$(CARGO) build --profile quick -p app
+	$(CARGO) xtask corpus "$(CORPUS)" --binary "$(TARGET)/quick/mainstay"

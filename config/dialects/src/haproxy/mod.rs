@@ -1,0 +1,288 @@
+//! HAProxy's language, `haproxy.cfg`, as its users wrote it from version 1.4 to today.
+//!
+//! [`read`] is the main road:
+//!
+//! ```text
+//! bytes ──text──► words ──source──► sections ──► userlists first, then in order:
+//!      global ──► Process        defaults/frontend/backend/listen ──► Proxy ──finish──► Site, Pool
+//! ```
+//!
+//! What a word does stands in the tables of [`keywords`]. A `listen` becomes a site and a pool of one name:
+//! rules, captures and the statistics page go to the site; servers and what concerns them go to the pool;
+//! error pages and HTTP behaviour go to both.
+
+mod acl;
+mod address;
+mod balance;
+mod bind;
+mod check;
+mod check_condition;
+mod environment;
+mod finish;
+mod format;
+mod global;
+mod keywords;
+mod logs;
+mod options;
+mod pages;
+mod proxy;
+mod rules;
+mod said;
+mod sample;
+mod scene;
+mod server;
+mod source;
+mod stats;
+mod text;
+mod timeouts;
+mod units;
+mod userlist;
+
+pub use check_condition::{FEATURES, VERSION, condition_check};
+pub use keywords::{Keyword, keywords};
+
+use crate::{Options, Sources};
+use acl::Acls;
+use keywords::{Entry, PROXY, PROXY_NOT_YET, SECTIONS, SectionKind};
+use plan::{Draft, Process};
+use said::{Cursor, Done, Said};
+use scene::{Kind, Prefix, Proxy, Scene, Shared};
+use source::{Line, Section, Source};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Reads files one after another, as one text cut into pieces; sections do not reach over files.
+pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: &Options) -> Draft {
+    let mut source = Source::new(sources);
+    for (name, bytes) in files {
+        source.add(name, bytes);
+    }
+    let Source { sections, problems, notes, environment, .. } = source;
+    let shared = Shared {
+        sources,
+        options: *options,
+        environment,
+        problems,
+        notes,
+        process: Process::default(),
+        userlists: HashMap::new(),
+    };
+    let mut reader = Reader { shared, unnamed: None, named: HashMap::new(), proxies: Vec::new() };
+    for section in sections.iter().filter(|s| s.head.text(0) == "userlist") {
+        userlist::read(&mut reader.shared, section);
+    }
+    for section in &sections {
+        reader.section(section);
+    }
+    finish::draft(reader.shared, reader.proxies)
+}
+
+/// True when this word opens a section of the language.
+pub(crate) fn is_section(word: &str) -> bool {
+    SECTIONS.iter().any(|s| s.name == word)
+}
+
+struct Reader<'s> {
+    shared: Shared<'s>,
+    /// The defaults in force, with their name if they have one.
+    unnamed: Option<Proxy>,
+    /// Defaults by name.
+    named: HashMap<String, Proxy>,
+    /// Proxies in order.
+    proxies: Vec<Proxy>,
+}
+
+impl Reader<'_> {
+    fn section(&mut self, section: &Section) {
+        let kind = SECTIONS.iter().find(|s| s.name == section.head.text(0)).map(|s| s.act);
+        match kind {
+            Some(SectionKind::Global) => global::read(&mut self.shared, section),
+            Some(SectionKind::Proxy(kind)) => self.proxy(kind, section),
+            Some(SectionKind::Userlist) | None => {}
+            Some(SectionKind::NotYet) => {
+                let what = format!("the section '{}'", section.head.text(0));
+                self.shared.problem(Said::not_yet(what).hint("remove it, or keep HAProxy for it"), &section.head);
+            }
+        }
+    }
+
+    fn proxy(&mut self, kind: Kind, section: &Section) {
+        let mut proxy = match self.open(kind, section) {
+            Ok(proxy) => proxy,
+            Err(said) => {
+                self.shared.problem(said, &section.head);
+                let mut proxy = self.unnamed.clone().unwrap_or_else(Proxy::new);
+                proxy.kind = kind;
+                proxy
+            }
+        };
+        let mut scene = Scene {
+            shared: &mut self.shared,
+            proxy: &mut proxy,
+            acls: Acls::default(),
+            index: 0,
+            prefix: Prefix::Plain,
+            warnings: Vec::new(),
+        };
+        read_lines(&mut scene, section);
+        match kind {
+            Kind::Defaults => self.keep_defaults(proxy),
+            _ => self.proxies.push(proxy),
+        }
+    }
+
+    /// A proxy that begins with its defaults and has read its first line.
+    fn open(&mut self, kind: Kind, section: &Section) -> Done<Proxy> {
+        let head = &section.head;
+        let mut cursor = Cursor::new(head, 1);
+        let name = match cursor.peek() {
+            "from" if kind == Kind::Defaults => "",
+            _ if kind == Kind::Defaults && cursor.is_end() => "",
+            _ => cursor.text("a name")?,
+        };
+        if let Some(bad) = units::bad_in_name(name) {
+            return Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1));
+        }
+        let mut proxy = self.base(kind, &mut cursor)?;
+        proxy.kind = kind;
+        proxy.name = name.to_owned();
+        proxy.place = head.place(0);
+        if !cursor.is_end() {
+            self.old_listen(&mut proxy, &mut cursor)?;
+        }
+        Ok(proxy)
+    }
+
+    /// What the section begins with: the defaults named by `from`, or those in force.
+    fn base(&mut self, kind: Kind, cursor: &mut Cursor<'_>) -> Done<Proxy> {
+        if !cursor.eat("from") {
+            return Ok(match (kind, &self.unnamed) {
+                (Kind::Defaults, _) | (_, None) => Proxy::new(),
+                (_, Some(proxy)) => inherited(proxy),
+            });
+        }
+        let from = cursor.text("the name of a defaults section")?;
+        let Some(proxy) = self.named.get(from) else {
+            let hint = keywords::nearest(from, self.named.keys().map(String::as_str));
+            return Err(Said::new(format!("there is no defaults section '{from}'")).hint(hint).at(cursor.at - 1));
+        };
+        Ok(inherited(proxy))
+    }
+
+    fn keep_defaults(&mut self, proxy: Proxy) {
+        if !proxy.name.is_empty() {
+            let twice = self.named.contains_key(&proxy.name);
+            if twice {
+                let what = format!("a defaults section '{}' stands above; this one replaces it", proxy.name);
+                self.shared.note(proxy.place.clone(), what);
+            }
+            self.named.insert(proxy.name.clone(), proxy.clone());
+        }
+        let mut unnamed = proxy;
+        if !unnamed.rules.is_empty() {
+            // Rules are passed on by `from` only.
+            unnamed.rules = scene::ProxyRules::default();
+        }
+        self.unnamed = Some(unnamed);
+    }
+
+    /// `listen NAME ADDRESS:PORT OPTIONS…`, as before `bind` existed.
+    fn old_listen(&mut self, proxy: &mut Proxy, cursor: &mut Cursor<'_>) -> Done {
+        let (word, name) = (cursor.line.text(0).to_owned(), proxy.name.clone());
+        if !matches!(proxy.kind, Kind::Frontend | Kind::Listen) {
+            return cursor.end();
+        }
+        let rest: Vec<&str> = cursor.line.words[cursor.at..].iter().map(|w| w.text.as_str()).collect();
+        let modern = format!("a line 'bind {}'", rest.join(" "));
+        self.shared.old(cursor.line, &format!("{word} {name} ADDRESS"), &modern)?;
+        let mut scene = Scene {
+            shared: &mut self.shared,
+            proxy,
+            acls: Acls::default(),
+            index: 0,
+            prefix: Prefix::Plain,
+            warnings: Vec::new(),
+        };
+        bind::bind(&mut scene, cursor)
+    }
+}
+
+fn inherited(defaults: &Proxy) -> Proxy {
+    let mut proxy = defaults.clone();
+    proxy.check.inherit();
+    proxy
+}
+
+fn read_lines(scene: &mut Scene<'_, '_>, section: &Section) {
+    let modes = section.body.iter().filter(|l| l.text(0) == "mode");
+    for mode in modes {
+        // Read beforehand because conditions above it depend on it; its errors are told in their turn.
+        let _ = proxy::mode(scene, &mut Cursor::new(mode, 1));
+    }
+    if !(scene.proxy.kind == Kind::Defaults && scene.proxy.name.is_empty()) {
+        Acls::read(scene, &section.body);
+    }
+    for (index, line) in section.body.iter().enumerate() {
+        scene.index = index;
+        if let Err(said) = read_line(scene, line) {
+            scene.problem(said, line);
+        }
+        scene.end_line(line);
+    }
+}
+
+fn read_line(scene: &mut Scene<'_, '_>, line: &Line) -> Done {
+    let mut cursor = Cursor::new(line, 0);
+    scene.prefix = match cursor.peek() {
+        "no" => Prefix::No,
+        "default" => Prefix::Default,
+        _ => Prefix::Plain,
+    };
+    cursor.at += usize::from(!scene.on());
+    let at = cursor.at;
+    let word = cursor.text("a keyword")?;
+    let entry = PROXY.iter().find(|e| e.name == word).ok_or_else(|| unknown(scene, word).at(at))?;
+    if !scene.on() && !matches!(word, "option" | "log") {
+        return Err(Said::new(format!("'{}' cannot stand before '{word}'", line.text(0)))
+            .hint("it is for 'option' and 'log' only"));
+    }
+    if !allowed(scene, entry)? {
+        return Ok(());
+    }
+    (entry.act)(scene, &mut cursor)
+}
+
+/// False when the word has no effect in this kind of section, which HAProxy warns about.
+fn allowed<A>(scene: &mut Scene<'_, '_>, entry: &Entry<A>) -> Done<bool> {
+    let (kind, name) = (scene.proxy.kind, entry.name);
+    let here = keywords::sections_of(kind, !scene.proxy.name.is_empty());
+    if entry.sections & here != 0 {
+        return Ok(true);
+    }
+    let wanted = match entry.sections & (keywords::F | keywords::B) {
+        keywords::F => "frontend or listen",
+        keywords::B => "backend or listen",
+        _ => "frontend, backend or listen",
+    };
+    if kind == Kind::Defaults || matches!(name, "server" | "default-server") {
+        let hint = match entry.sections & keywords::N {
+            0 => format!("move it to a {wanted} section"),
+            _ => format!("move it to a {wanted} section, or give this defaults section a name and use 'from'"),
+        };
+        return Err(Said::new(format!("'{name}' may not stand in a {} section", kind.word())).hint(hint));
+    }
+    scene.warn(format!("'{name}' is ignored in a {} section: it belongs in a {wanted} section", kind.word()));
+    Ok(false)
+}
+
+fn unknown(scene: &Scene<'_, '_>, word: &str) -> Said {
+    if let Some((name, hint)) = PROXY_NOT_YET.iter().find(|(name, _)| *name == word) {
+        return Said::not_yet(format!("'{name}'")).hint(*hint);
+    }
+    let section = scene.proxy.kind.word();
+    if global::GLOBAL.iter().any(|e| e.name == word) {
+        return Said::new(format!("'{word}' may not stand in a {section} section")).hint("move it to 'global'");
+    }
+    let hint = keywords::nearest(word, PROXY.iter().map(|e| e.name));
+    Said::new(format!("unknown keyword '{word}' in a {section} section")).hint(hint)
+}

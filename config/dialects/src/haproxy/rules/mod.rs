@@ -1,0 +1,492 @@
+//! Rules: `http-request`, `http-response`, `http-after-response`, `tcp-request`, `redirect`.
+//!
+//! One table of actions for all phases; a phase is a bit, as a section is in [`super::keywords`].
+
+pub(super) mod old;
+
+use super::keywords::{self, Entry};
+use super::pages::{self, Reply};
+use super::proxy::needs_http;
+use super::sample;
+use super::said::{Cursor, Done, Said};
+use super::scene::{Kind, Phase, ProxyRules, Scene};
+use super::{acl, format, logs, units};
+use plan::Expr;
+use plan::pages::AnswerBody;
+use plan::rule::{Action, HeaderMatch, Redirect, RedirectKind, RegexTemplate, Rule, Template, TextPattern};
+use std::sync::Arc;
+
+/// Most rules of a section.
+const MAX_RULES: usize = 100_000;
+
+/// Phases in which an action may stand.
+type Phases = u8;
+const CONNECTION: Phases = 1;
+const CONTENT: Phases = 2;
+const REQUEST: Phases = 4;
+const RESPONSE: Phases = 8;
+const AFTER: Phases = 16;
+const HTTP: Phases = REQUEST | RESPONSE | AFTER;
+
+/// Family of rules that is being read.
+#[derive(Clone, Copy)]
+struct Family {
+    /// Its bit.
+    bit: Phases,
+    /// Where its values come from.
+    phase: Phase,
+    /// Words before the action.
+    word: &'static str,
+}
+
+const HTTP_REQUEST: Family = Family { bit: REQUEST, phase: Phase::Request, word: "http-request" };
+const HTTP_RESPONSE: Family = Family { bit: RESPONSE, phase: Phase::Response, word: "http-response" };
+const HTTP_AFTER: Family = Family { bit: AFTER, phase: Phase::Response, word: "http-after-response" };
+const TCP_CONNECTION: Family = Family { bit: CONNECTION, phase: Phase::Connection, word: "tcp-request connection" };
+const TCP_CONTENT: Family = Family { bit: CONTENT, phase: Phase::Content, word: "tcp-request content" };
+
+type Read = fn(&mut Scene<'_, '_>, &mut Cursor<'_>, Family) -> Done<Action>;
+
+/// An action: where it may stand and how its words are read. `None` = not there yet.
+pub(super) struct ActionAct {
+    phases: Phases,
+    read: Option<Read>,
+}
+
+macro_rules! entry {
+    ($name:literal, $phases:expr, $read:expr, $manual:literal) => {
+        Entry { name: $name, sections: keywords::ANY, act: ActionAct { phases: $phases, read: Some($read) }, manual: $manual }
+    };
+}
+
+/// All actions.
+pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
+    entry!("accept", CONNECTION | CONTENT, |_, _, _| Ok(Action::Allow), "goes on"),
+    entry!("add-header", HTTP, |s, c, f| named_text(s, c, f).map(|(n, t)| Action::AddHeader(n, t)), "add-header NAME TEXT"),
+    entry!("allow", HTTP, |_, _, _| Ok(Action::Allow), "ends the rules: goes on"),
+    entry!("auth", REQUEST, auth, "auth [realm TEXT]: asks for a user and a password"),
+    entry!("capture", REQUEST | CONTENT, capture, "capture EXPRESSION len N: keeps a value for the log"),
+    entry!("del-header", HTTP, del_header, "del-header NAME [-m METHOD]"),
+    entry!("deny", REQUEST | RESPONSE, deny, "deny [status N] …: refuses"),
+    entry!("redirect", REQUEST | RESPONSE, redirect, "redirect location|prefix|scheme TEXT …"),
+    entry!("reject", REQUEST | CONNECTION | CONTENT, |_, _, _| Ok(Action::Reject), "closes without an answer"),
+    entry!("replace-header", HTTP, |s, c, f| named_replacement(s, c, f).map(|(n, r, t)| Action::ReplaceHeader(n, r, t)), "replace-header NAME EXPRESSION TEXT"),
+    entry!("replace-path", REQUEST, |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplacePath(r, t)), "replace-path EXPRESSION TEXT"),
+    entry!("replace-pathq", REQUEST, |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplacePathAndQuery(r, t)), "replace-pathq EXPRESSION TEXT"),
+    entry!("replace-uri", REQUEST, |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplaceTarget(r, t)), "replace-uri EXPRESSION TEXT"),
+    entry!("replace-value", HTTP, |s, c, f| named_replacement(s, c, f).map(|(n, r, t)| Action::ReplaceValue(n, r, t)), "replace-value NAME EXPRESSION TEXT"),
+    entry!("return", REQUEST | RESPONSE, answer, "return [status N] [content-type T] …: answers"),
+    entry!("set-header", HTTP, |s, c, f| named_text(s, c, f).map(|(n, t)| Action::SetHeader(n, t)), "set-header NAME TEXT"),
+    entry!("set-log-level", HTTP | CONTENT, set_log_level, "set-log-level LEVEL|silent"),
+    entry!("set-method", REQUEST, |s, c, f| text(s, c, f).map(Action::SetMethod), "set-method TEXT"),
+    entry!("set-path", REQUEST, |s, c, f| text(s, c, f).map(Action::SetPath), "set-path TEXT"),
+    entry!("set-pathq", REQUEST, |s, c, f| text(s, c, f).map(Action::SetPathAndQuery), "set-pathq TEXT"),
+    entry!("set-query", REQUEST, |s, c, f| text(s, c, f).map(Action::SetQuery), "set-query TEXT"),
+    entry!("set-src", REQUEST | CONNECTION | CONTENT, |s, c, f| expression(s, c, f).map(Action::SetClientAddress), "set-src EXPRESSION"),
+    entry!("set-status", RESPONSE | AFTER, set_status, "set-status N [reason TEXT]"),
+    entry!("set-uri", REQUEST, |s, c, f| text(s, c, f).map(Action::SetTarget), "set-uri TEXT"),
+    entry!("set-var", HTTP | CONNECTION | CONTENT, set_var, "set-var(SCOPE.NAME) EXPRESSION"),
+    entry!("set-var-fmt", HTTP | CONNECTION | CONTENT, set_var_format, "set-var-fmt(SCOPE.NAME) TEXT"),
+    entry!("silent-drop", REQUEST | RESPONSE | CONNECTION | CONTENT, |_, _, _| Ok(Action::SilentDrop), "closes without telling the client"),
+    entry!("tarpit", REQUEST, tarpit, "tarpit [status N]: refuses after the tarpit time-out"),
+    entry!("unset-var", HTTP | CONNECTION | CONTENT, unset_var, "unset-var(SCOPE.NAME)"),
+];
+
+/// Beginnings of actions that are known and not there yet, with what may help.
+const NOT_YET: &[(&str, &str)] = &[
+    ("add-acl", ""),
+    ("add-headers-bin", ""),
+    ("cache-", ""),
+    ("close", ""),
+    ("del-acl", ""),
+    ("del-headers-bin", ""),
+    ("del-map", ""),
+    ("disable-l7-retry", "use 'retry-on'"),
+    ("do-log", ""),
+    ("do-resolve", ""),
+    ("early-hint", ""),
+    ("expect-", "use 'accept-proxy' on the bind line"),
+    ("lua.", ""),
+    ("normalize-uri", ""),
+    ("pause", ""),
+    ("sc-", ""),
+    ("send-spoe-group", ""),
+    ("set-bandwidth-limit", ""),
+    ("set-bc-", ""),
+    ("set-dst", ""),
+    ("set-fc-", ""),
+    ("set-map", ""),
+    ("set-mark", ""),
+    ("set-nice", "remove it"),
+    ("set-priority-", ""),
+    ("set-retries", ""),
+    ("set-src-port", ""),
+    ("set-timeout", "use 'timeout' in the section"),
+    ("set-tos", ""),
+    ("set-headers-bin", ""),
+    ("switch-mode", ""),
+    ("track-sc", ""),
+    ("use-service", ""),
+    ("wait-for-", ""),
+    ("strict-mode", "rules that cannot be carried out are skipped; remove it"),
+];
+
+/// `http-request ACTION … [if …]`.
+pub(super) fn http_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    if cursor.peek() == "use-service" {
+        return use_service(scene, cursor);
+    }
+    let rule = rule(scene, cursor, HTTP_REQUEST)?;
+    push(scene, cursor, rule, |rules| &mut rules.main.request)?;
+    needs_http(scene, cursor, "http-request");
+    Ok(())
+}
+
+/// `http-response ACTION … [if …]`.
+pub(super) fn http_response(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let rule = rule(scene, cursor, HTTP_RESPONSE)?;
+    push(scene, cursor, rule, |rules| &mut rules.main.response)?;
+    needs_http(scene, cursor, "http-response");
+    Ok(())
+}
+
+/// `http-after-response ACTION … [if …]`.
+pub(super) fn http_after_response(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let rule = rule(scene, cursor, HTTP_AFTER)?;
+    push(scene, cursor, rule, |rules| &mut rules.main.after_response)?;
+    needs_http(scene, cursor, "http-after-response");
+    Ok(())
+}
+
+/// `redirect …`, which runs behind all `http-request` rules.
+pub(super) fn redirect_line(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let place = cursor.line.place(0);
+    let action = redirect(scene, cursor, HTTP_REQUEST)?;
+    let condition = acl::condition(scene, cursor, Phase::Request)?;
+    push(scene, cursor, Rule { place, condition, action }, |rules| &mut rules.redirects)?;
+    needs_http(scene, cursor, "redirect");
+    Ok(())
+}
+
+/// `tcp-request connection|content ACTION … [if …]`, `tcp-request inspect-delay TIME`.
+pub(super) fn tcp_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    match cursor.text("connection, content or inspect-delay")? {
+        "inspect-delay" => {
+            let delay = cursor.time()?;
+            cursor.end()?;
+            if scene.proxy.kind == Kind::Backend {
+                return Err(Said::not_yet("'tcp-request inspect-delay' in a backend section").hint("move it to the frontend"));
+            }
+            scene.proxy.site.inspect_delay = units::limit(delay);
+            Ok(())
+        }
+        "connection" => {
+            if scene.proxy.kind == Kind::Backend {
+                return Err(Said::new("'tcp-request connection' may not stand in a backend section")
+                    .hint("move it to the frontend"));
+            }
+            let rule = rule(scene, cursor, TCP_CONNECTION)?;
+            push(scene, cursor, rule, |rules| &mut rules.main.connection)
+        }
+        "content" => {
+            let rule = rule(scene, cursor, TCP_CONTENT)?;
+            push(scene, cursor, rule, |rules| &mut rules.main.content)
+        }
+        "session" => Err(Said::not_yet("'tcp-request session'").hint("use 'tcp-request connection' or 'http-request'").at(1)),
+        other => Err(cursor.wrong(other, "connection, content or inspect-delay")),
+    }
+}
+
+fn push(
+    scene: &mut Scene<'_, '_>,
+    cursor: &Cursor<'_>,
+    rule: Rule,
+    list: fn(&mut ProxyRules) -> &mut Vec<Rule>,
+) -> Done {
+    cursor.end()?;
+    let list = list(&mut scene.proxy.rules);
+    if list.len() >= MAX_RULES {
+        return Err(Said::new("too many rules"));
+    }
+    list.push(rule);
+    Ok(())
+}
+
+fn rule(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Rule> {
+    let at = cursor.at;
+    let place = cursor.line.place(at);
+    let word = cursor.text("an action")?;
+    let name = word.split('(').next().unwrap_or(word);
+    let entry = ACTIONS.iter().find(|e| e.name == name && e.act.phases & family.bit != 0);
+    let Some(read) = entry.and_then(|e| e.act.read) else { return Err(unknown(name, family).at(at)) };
+    let action = read(scene, cursor, family)?;
+    let condition = acl::condition(scene, cursor, family.phase)?;
+    Ok(Rule { place, condition, action })
+}
+
+fn unknown(name: &str, family: Family) -> Said {
+    let here = || ACTIONS.iter().filter(|e| e.act.phases & family.bit != 0).map(|e| e.name);
+    if let Some((_, hint)) = NOT_YET.iter().find(|(begin, _)| name.starts_with(begin)) {
+        return Said::not_yet(format!("'{} {name}'", family.word)).hint(*hint);
+    }
+    let near = keywords::nearest(name, here());
+    let hint = if near.is_empty() { format!("the actions are: {}", here().collect::<Vec<_>>().join(", ")) } else { near };
+    Said::new(format!("unknown action '{} {name}'", family.word)).hint(hint)
+}
+
+/// `use-service prometheus-exporter if { path /metrics }`: the page of this section answers that path too.
+fn use_service(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    cursor.next();
+    let service = cursor.text("the name of a service")?;
+    if service != "prometheus-exporter" {
+        return Err(Said::not_yet(format!("the service '{service}'")).at(cursor.at - 1));
+    }
+    let condition = acl::condition(scene, cursor, Phase::Request)?;
+    let path = exact_path(&condition).ok_or_else(|| {
+        Said::not_yet("'prometheus-exporter' under another condition than one path").hint("write: if { path /metrics }")
+    })?;
+    scene.proxy.metrics = Some((path, cursor.line.place(1)));
+    needs_http(scene, cursor, "http-request use-service");
+    Ok(())
+}
+
+fn exact_path(condition: &plan::Condition) -> Option<String> {
+    match condition {
+        plan::Condition::Shared(inner) => exact_path(inner),
+        plan::Condition::Test(test) => {
+            let plan::rule::Matcher::Text(patterns) = &test.matcher else { return None };
+            let is_path = matches!(test.expr.fetch, plan::Fetch::Path) && test.expr.converters.is_empty();
+            let exact = patterns.how == plan::rule::TextMatch::Exact;
+            let mut texts = patterns.texts();
+            let (first, second) = (texts.next()?, texts.next());
+            (is_path && exact && second.is_none()).then(|| String::from_utf8_lossy(first).into_owned())
+        }
+        _ => None,
+    }
+}
+
+fn text(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Template> {
+    let at = cursor.at;
+    let word = cursor.need("a text")?;
+    format::text(scene, &word.bytes, family.phase).map_err(|said| said.at(at))
+}
+
+fn named_text(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<(Box<str>, Template)> {
+    let name = header_name(cursor)?;
+    Ok((name, text(scene, cursor, family)?))
+}
+
+/// A header name (RFC 9110, 5.1).
+fn header_name(cursor: &mut Cursor<'_>) -> Done<Box<str>> {
+    let name = cursor.text("the name of a header")?;
+    let valid = !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    if valid { Ok(name.into()) } else { Err(cursor.wrong(name, "the name of a header")) }
+}
+
+fn replacement(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+) -> Done<(regex::bytes::Regex, RegexTemplate)> {
+    let at = cursor.at;
+    let pattern = cursor.text("an expression and a text")?;
+    let regex = units::expression(pattern, false).map_err(|what| Said::new(what).at(at))?;
+    Ok((regex, RegexTemplate(text(scene, cursor, family)?)))
+}
+
+fn named_replacement(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+) -> Done<(Box<str>, regex::bytes::Regex, RegexTemplate)> {
+    let name = header_name(cursor)?;
+    let (regex, template) = replacement(scene, cursor, family)?;
+    Ok((name, regex, template))
+}
+
+fn expression(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Expr> {
+    let at = cursor.at;
+    let word = cursor.need("an expression such as src or req.hdr(host)")?;
+    let found = sample::read_whole(scene, &word.bytes).map_err(|said| said.at(at))?;
+    sample::check_phase(&found, family.phase).map_err(|said| said.at(at))?;
+    Ok(found.expr)
+}
+
+/// What stands in the parentheses of the action's own word: `set-var(txn.a)`.
+fn own_argument<'l>(cursor: &Cursor<'l>) -> Done<&'l str> {
+    let word = cursor.line.text(cursor.at - 1);
+    let inner = word.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.ok_or_else(|| Said::new(format!("'{word}' needs a variable in parentheses")).hint("as in set-var(txn.name)").at(cursor.at - 1))
+}
+
+fn set_var(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let (scope, name) = own_variable(cursor)?;
+    Ok(Action::SetVariable(scope, name, expression(scene, cursor, family)?))
+}
+
+fn set_var_format(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let (scope, name) = own_variable(cursor)?;
+    Ok(Action::SetVariableText(scope, name, text(scene, cursor, family)?))
+}
+
+fn unset_var(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
+    let (scope, name) = own_variable(cursor)?;
+    Ok(Action::UnsetVariable(scope, name))
+}
+
+fn own_variable(cursor: &Cursor<'_>) -> Done<(plan::rule::Scope, Box<str>)> {
+    let argument = own_argument(cursor)?;
+    if argument.contains(',') {
+        return Err(Said::not_yet("a condition in 'set-var'").hint("use 'if'").at(cursor.at - 1));
+    }
+    sample::variable_name(argument).map_err(|said| said.at(cursor.at - 1))
+}
+
+fn auth(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
+    let realm = if cursor.eat("realm") { cursor.text("a text")? } else { "" };
+    Ok(Action::Authenticate { realm: realm.into() })
+}
+
+/// With `len` a slot is opened; its name is empty, so no header fills it.
+fn capture(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let expr = expression(scene, cursor, family)?;
+    let slots = &mut scene.proxy.site.request_captures;
+    match cursor.text("'len N' or 'id N'")? {
+        "len" => {
+            let length = cursor.number_in("a length", 1, 65_536)? as usize;
+            slots.push((String::new(), length));
+            Ok(Action::Capture(expr, slots.len() - 1))
+        }
+        "id" => Ok(Action::Capture(expr, cursor.number_in("the number of a capture", 0, 1000)? as usize)),
+        other => Err(cursor.wrong(other, "'len N' or 'id N'")),
+    }
+}
+
+fn del_header(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
+    let name = cursor.text("the name of a header")?.to_owned();
+    let pattern = if cursor.eat("-m") {
+        match cursor.text("str, beg, end, sub or reg")? {
+            "str" => TextPattern::Exact(name.into()),
+            "beg" => TextPattern::Prefix(name.into()),
+            "end" => TextPattern::Suffix(name.into()),
+            "sub" => TextPattern::Substring(name.into()),
+            "reg" => TextPattern::Regex(units::expression(&name, true)?),
+            other => return Err(cursor.wrong(other, "str, beg, end, sub or reg")),
+        }
+    } else {
+        TextPattern::Exact(name.into())
+    };
+    Ok(Action::DelHeader(HeaderMatch { pattern }))
+}
+
+fn deny(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let preset = if family.bit == REQUEST { 403 } else { 502 };
+    let reply = pages::reply(scene, cursor, preset, family.phase)?;
+    let answer = checked(reply)?;
+    Ok(Action::Deny(Arc::new(answer)))
+}
+
+fn tarpit(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let reply = pages::reply(scene, cursor, 500, family.phase)?;
+    let answer = checked(reply)?;
+    Ok(Action::Tarpit(Arc::new(answer)))
+}
+
+fn checked(reply: Reply) -> Done<plan::Answer> {
+    if let Reply::Built(answer) = &reply {
+        pages::check_page(answer)?;
+    }
+    Ok(reply.answer())
+}
+
+/// Without a body said it is empty, unlike `deny`.
+fn answer(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let start = cursor.at;
+    let reply = pages::reply(scene, cursor, 200, family.phase)?;
+    let asked = cursor.line.words[start..cursor.at].iter().any(|w| w.text == "default-errorfiles");
+    let mut answer = reply.answer();
+    if matches!(answer.body, AnswerBody::ErrorPage) && !asked {
+        answer.body = AnswerBody::Empty;
+    }
+    if asked {
+        pages::check_page(&answer)?;
+    }
+    Ok(Action::Answer(Arc::new(answer)))
+}
+
+fn set_log_level(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
+    match cursor.text("a level")? {
+        "silent" => Ok(Action::SetLogLevel(None)),
+        word => match logs::severity(word) {
+            Some(level) => Ok(Action::SetLogLevel(Some(level))),
+            None => Err(cursor.wrong(word, "a level such as info, or silent")),
+        },
+    }
+}
+
+fn set_status(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
+    let status = cursor.number_in("a status", 100, 999)? as u16;
+    let reason = if cursor.eat("reason") { Some(cursor.text("a text")?.into()) } else { None };
+    Ok(Action::SetStatus(status, reason))
+}
+
+/// `location|prefix|scheme TEXT [code N] [drop-query] …`.
+fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    let mut redirect = Redirect {
+        status: 302,
+        kind: RedirectKind::Location(Template::default()),
+        drop_query: false,
+        append_slash: false,
+        set_cookie: None,
+        ignore_empty: false,
+    };
+    let mut target = false;
+    while !cursor.is_end() && !cursor.is_condition() {
+        match cursor.text("a word")? {
+            word @ ("location" | "prefix" | "scheme") => {
+                let template = redirect_target(scene, cursor, family, word)?;
+                redirect.kind = match word {
+                    "location" => RedirectKind::Location(template),
+                    "prefix" => RedirectKind::Prefix(template),
+                    _ => RedirectKind::Scheme(template),
+                };
+                target = true;
+            }
+            "code" => {
+                let code: u16 = cursor.number("a status")?;
+                if !matches!(code, 301 | 302 | 303 | 307 | 308) {
+                    return Err(cursor.wrong(&code.to_string(), "301, 302, 303, 307 or 308"));
+                }
+                redirect.status = code;
+            }
+            "drop-query" => redirect.drop_query = true,
+            "append-slash" => redirect.append_slash = true,
+            "ignore-empty" => redirect.ignore_empty = true,
+            "keep-query" => return Err(Said::not_yet("'keep-query'").at(cursor.at - 1)),
+            "set-cookie" => redirect.set_cookie = Some(format!("{}; path=/;", cookie(cursor)?)),
+            "set-cookie-fmt" => return Err(Said::not_yet("'set-cookie-fmt'").hint("use 'set-cookie'").at(cursor.at - 1)),
+            "clear-cookie" => {
+                let name = cookie(cursor)?;
+                let name = name.trim_end_matches('=');
+                redirect.set_cookie = Some(format!("{name}=; path=/; Max-Age=0;"));
+            }
+            other => return Err(cursor.wrong(other, "location, prefix, scheme, code, drop-query, append-slash, set-cookie or ignore-empty")),
+        }
+    }
+    if !target {
+        return Err(Said::new("a redirect needs 'location', 'prefix' or 'scheme' and a text"));
+    }
+    Ok(Action::Redirect(Arc::new(redirect)))
+}
+
+fn cookie<'l>(cursor: &mut Cursor<'l>) -> Done<&'l str> {
+    cursor.text("NAME[=VALUE]")
+}
+
+/// The prefix `/` alone means no prefix at all.
+fn redirect_target(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family, word: &str) -> Done<Template> {
+    let template = text(scene, cursor, family)?;
+    let is_root = word == "prefix" && template.as_fixed() == Some(b"/");
+    Ok(if is_root { Template::default() } else { template })
+}

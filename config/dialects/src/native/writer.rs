@@ -1,0 +1,123 @@
+//! What the writer knows while it writes: the problems, and the parts that got names.
+
+use super::emit::Out;
+use super::expression;
+use super::form::{Form, write_pairs};
+use plan::log::LogTarget;
+use plan::rule::{Condition, MapTable, Userlist};
+use plan::{Place, Problem, Problems};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Longest name made up for a part.
+const MAX_NAME: usize = 32;
+
+/// What the writer knows.
+///
+/// A plan is written twice: the first time counts how often each shared condition is used, the second
+/// time those that are used once stand where they are used, the others get names.
+#[derive(Default)]
+pub(super) struct Writer {
+    /// Where what is written now was said.
+    pub(super) place: Place,
+    /// What cannot be said.
+    pub(super) problems: Problems,
+    /// Log targets of the process.
+    pub(super) logs: Vec<LogTarget>,
+    /// Number that the site, pool or server gets when it says none.
+    pub(super) id: u32,
+    /// Uses of shared conditions by address.
+    pub(super) uses: HashMap<usize, usize>,
+    /// True the first time.
+    pub(super) counting: bool,
+    conditions: Vec<(usize, String, Out)>,
+    maps: Vec<(usize, String, Out)>,
+    users: Vec<(String, Userlist)>,
+}
+
+impl Writer {
+    /// Tells that something cannot be said.
+    pub(super) fn problem(&mut self, what: impl Into<String>, hint: &str) {
+        self.problems.push(Problem::new(self.place.clone(), what).hint(hint));
+    }
+
+    /// The text of a shared condition: its name, or itself in parentheses.
+    pub(super) fn shared(&mut self, condition: &Arc<Condition>) -> String {
+        let address = Arc::as_ptr(condition) as usize;
+        let uses = self.uses.entry(address).or_default();
+        if self.counting {
+            *uses += 1;
+            return if *uses > 1 { "x".to_owned() } else { expression::operand(condition, self) };
+        }
+        if *uses < 2 {
+            return expression::operand(condition, self);
+        }
+        if let Some((_, name, _)) = self.conditions.iter().find(|(a, ..)| *a == address) {
+            return name.clone();
+        }
+        let text = expression::condition(condition, self);
+        let name = free_name(&text, |name| {
+            expression::is_reserved(name) || self.conditions.iter().any(|(_, taken, _)| taken == name)
+        });
+        self.conditions.push((address, name.clone(), Out::Condition(text)));
+        name
+    }
+
+    /// The name of a map.
+    pub(super) fn map(&mut self, table: &Arc<MapTable>) -> String {
+        let address = Arc::as_ptr(table) as usize;
+        if let Some((_, name, _)) = self.maps.iter().find(|(a, ..)| *a == address) {
+            return name.clone();
+        }
+        let out = table.write(self);
+        let key = super::template::write(&table.key, plan::rule::Style::default(), self);
+        let name = free_name(&format!("by {key}"), |name| self.maps.iter().any(|(_, taken, _)| taken == name));
+        self.maps.push((address, name.clone(), out));
+        name
+    }
+
+    /// The name of a list of users. Lists of one name are told apart by `#2`, `#3`, …
+    pub(super) fn users(&mut self, list: &Userlist) -> String {
+        if let Some((key, _)) = self.users.iter().find(|(_, known)| known == list) {
+            return key.clone();
+        }
+        if list.name.contains('#') {
+            self.problem(format!("a list of users cannot be named '{}'", list.name), "take the '#' out of the name");
+        }
+        let taken = |key: &str| self.users.iter().any(|(other, _)| other == key);
+        let numbered = (2..).map(|n| format!("{}#{n}", list.name));
+        let key = std::iter::once(list.name.clone()).chain(numbered).find(|key| !taken(key)).unwrap_or_default();
+        self.users.push((key.clone(), list.clone()));
+        key
+    }
+
+    /// The sections of the parts that got names.
+    pub(super) fn sections(&mut self) -> Vec<(String, Out)> {
+        let users = std::mem::take(&mut self.users);
+        let users = users.into_iter().map(|(key, list)| (key, write_pairs(&list.users, self))).collect();
+        let named = |list: Vec<(usize, String, Out)>| list.into_iter().map(|(_, name, out)| (name, out)).collect();
+        let conditions = named(std::mem::take(&mut self.conditions));
+        let maps = named(std::mem::take(&mut self.maps));
+        let sections: [(&str, Vec<(String, Out)>); 3] = [("users", users), ("conditions", conditions), ("maps", maps)];
+        let said = sections.into_iter().filter(|(_, entries)| !entries.is_empty());
+        said.map(|(key, entries)| (key.to_owned(), Out::Map(entries).block())).collect()
+    }
+}
+
+/// A name made of the words of `text` that is not taken.
+fn free_name(text: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut name = String::new();
+    for c in text.chars() {
+        let c = if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+        if !(c == '_' && (name.is_empty() || name.ends_with('_'))) {
+            name.push(c);
+        }
+        if name.len() >= MAX_NAME {
+            break;
+        }
+    }
+    let name = name.trim_end_matches('_');
+    let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name.to_owned() } else { format!("c_{name}") };
+    let numbered = (2..).map(|n| format!("{name}_{n}"));
+    std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+}

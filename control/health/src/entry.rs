@@ -1,0 +1,325 @@
+//! One server under check: its machine, what was last seen, and the events drawn from them. Used by `task`.
+
+use crate::machine::{Action, AgentWord, CheckDone, Health, Input, Job, Machine, Setup, Verdict, Why};
+use crate::probe::{AgentAnswer, AgentState, Finding, Limits};
+use pool::{AdminCause, AdminState, CheckReport, CheckStatus, Pool, Server};
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Event;
+use telemetry::event::{CheckText, ServerChange, Usable, Why as Reason};
+
+/// One server under check.
+pub(crate) struct Entry {
+    pub pool: Arc<Pool>,
+    pub server: Arc<Server>,
+    pub machine: Machine,
+    /// The earliest time of it that waits in the heap.
+    pub queued: Option<Duration>,
+    admin: AdminState,
+    failures: u64,
+    status: CheckStatus,
+    /// What the last check and the last agent check found.
+    check_text: CheckText,
+    agent_text: CheckText,
+}
+
+/// How a check ended, and in which circumstances.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub finding: Finding,
+    /// The agent's words, if the agent was asked.
+    pub agent: Option<AgentAnswer>,
+    /// The server answered requests meanwhile.
+    pub answered: bool,
+    /// Our own loop stood still so long.
+    pub stalled: Duration,
+}
+
+impl Entry {
+    /// A server not seen before. `setup` is of the same server.
+    pub fn new(pool: &Arc<Pool>, server: &Arc<Server>, setup: &Setup<'_>) -> Entry {
+        let mut machine = Machine::new(setup);
+        if server.health() == pool::Health::Down {
+            machine.start_as(Health::Down);
+        }
+        let entry = Entry {
+            pool: Arc::clone(pool),
+            server: Arc::clone(server),
+            machine,
+            queued: None,
+            admin: AdminState::Ready,
+            failures: 0,
+            status: CheckStatus::Initializing,
+            check_text: CheckText::default(),
+            agent_text: CheckText::default(),
+        };
+        if server.plan.check.is_some() {
+            server.set_report(entry.report(CheckStatus::Initializing, &Default::default(), None));
+        }
+        if server.plan.agent.is_some() {
+            server.set_agent_report(CheckReport { status: CheckStatus::Initializing, ..agent_report(true) });
+        }
+        entry
+    }
+
+    /// It is in maintenance from the start: nothing to tell.
+    pub fn start_in(&mut self, now: Duration, admin: AdminState) {
+        self.admin = admin;
+        if admin == AdminState::Maintenance {
+            self.machine.apply(now, Input::Maintenance(true));
+        }
+    }
+
+    /// The same server in a new cycle.
+    pub fn follow(&mut self, pool: &Arc<Pool>, server: &Arc<Server>, setup: &Setup<'_>) -> Vec<Event> {
+        (self.pool, self.server) = (Arc::clone(pool), Arc::clone(server));
+        let actions = self.machine.reconfigure(setup);
+        self.publish();
+        self.events(&actions)
+    }
+
+    /// How long its check or agent check may take.
+    pub fn limits(&self, job: Job) -> Limits {
+        let timeouts = &self.pool.plan.timeouts;
+        let interval = match job {
+            Job::Check => self.server.plan.check.as_ref().map(|check| check.interval),
+            Job::Agent => self.server.plan.agent.as_ref().map(|agent| agent.interval),
+        };
+        Limits::new(interval.unwrap_or(Duration::from_secs(2)), timeouts.connect, timeouts.check)
+    }
+
+    /// Takes in how a check ended.
+    pub fn done(&mut self, now: Duration, done: &Done, spread: f64) -> Vec<Event> {
+        match done.agent {
+            Some(answer) => self.agent_done(now, done, answer),
+            None => self.check_done(now, done, spread),
+        }
+    }
+
+    /// Takes in anything else; gives what is to be told.
+    pub fn apply(&mut self, now: Duration, input: Input) -> Vec<Event> {
+        let actions = self.machine.apply(now, input);
+        if actions.is_empty() {
+            return Vec::new();
+        }
+        if self.server.plan.check.is_some() {
+            let observed = actions.contains(&Action::ErrorLimit).then_some(CheckStatus::Hana);
+            let report = self.server.report();
+            let status = observed.unwrap_or(report.status);
+            self.server.set_report(CheckReport { health: self.machine.counter(), status, ..report });
+        }
+        self.publish();
+        self.events(&actions)
+    }
+
+    /// Somebody changed something about the server: takes over what we did not do ourselves.
+    pub fn catch_up(&mut self, now: Duration) -> Vec<Event> {
+        let mut events = Vec::new();
+        let admin = self.server.admin();
+        if admin != self.admin {
+            let before = std::mem::replace(&mut self.admin, admin);
+            events.extend(self.admin_changed(now, before, admin));
+        }
+        if to_own(self.server.health()) != self.check_health() {
+            events.extend(self.apply(now, Input::Force(to_own(self.server.health()))));
+        }
+        if to_own(self.server.agent_health()) != self.agent_health() {
+            events.extend(self.apply(now, Input::ForceAgent(to_own(self.server.agent_health()))));
+        }
+        events
+    }
+
+    fn check_done(&mut self, now: Duration, done: &Done, spread: f64) -> Vec<Event> {
+        let finding = &done.finding;
+        let verdict = verdict(finding);
+        let before = self.machine.counter();
+        let input = CheckDone { verdict, stalled: done.stalled, answered: done.answered, spread };
+        let actions = self.machine.apply(now, Input::CheckDone(input));
+        if actions.contains(&Action::Repeated) {
+            return Vec::new();
+        }
+        self.failures +=
+            u64::from(verdict == Verdict::Failed || verdict == Verdict::TimedOut) * u64::from(before > 0);
+        self.check_text = text(finding);
+        let news = actions.contains(&Action::Counted) || finding.status != self.status;
+        self.status = finding.status;
+        self.server.set_report(self.report(finding.status, finding, Some(finding.duration)));
+        self.publish();
+        let mut events = Vec::new();
+        if news && self.pool.plan.log_checks {
+            events.push(self.check_event(finding));
+        }
+        events.extend(self.events(&actions));
+        events
+    }
+
+    fn check_event(&self, finding: &Finding) -> Event {
+        Event::Check {
+            pool: self.pool.plan.name.clone(),
+            server: self.server.plan.name.clone(),
+            backup: self.server.plan.backup,
+            passed: finding.status.passed(),
+            outcome: self.check_text.clone(),
+            count: self.machine.progress(),
+            up: self.check_health() == Health::Up,
+        }
+    }
+
+    fn agent_done(&mut self, now: Duration, done: &Done, answer: AgentAnswer) -> Vec<Event> {
+        let word = match answer.state {
+            Some(AgentState::Up) => AgentWord::Up,
+            Some(AgentState::Down) => AgentWord::Down,
+            None => AgentWord::Silent,
+        };
+        self.agent_text = text(&done.finding);
+        let actions = self.machine.apply(now, Input::AgentDone(word));
+        self.server.set_agent_report(CheckReport {
+            status: done.finding.status,
+            code: done.finding.code.unwrap_or(0),
+            duration: Some(done.finding.duration),
+            text: done.finding.text.as_str().into(),
+            ..agent_report(self.agent_health() == Health::Up)
+        });
+        self.publish();
+        if self.machine.agent_enabled() {
+            self.obey(answer);
+        }
+        self.events(&actions)
+    }
+
+    /// Weight, limit and administrative state as the agent wishes.
+    fn obey(&self, answer: AgentAnswer) {
+        if let Some(percent) = answer.weight_percent {
+            let weight = u64::from(self.server.plan.weight) * u64::from(percent);
+            self.server.set_weight(u16::try_from(weight.div_ceil(100)).unwrap_or(256).min(256));
+        }
+        if let Some(limit) = answer.max_connections {
+            self.server.set_max_connections(Some(limit));
+        }
+        if let Some(admin) = answer.admin {
+            self.server.set_admin(admin, AdminCause::Agent);
+        }
+    }
+
+    fn admin_changed(&mut self, now: Duration, before: AdminState, after: AdminState) -> Vec<Event> {
+        use AdminState::{Drain, Maintenance, Ready};
+        let was_up = self.machine.is_up();
+        let mut events = self.apply(now, Input::Maintenance(after == Maintenance));
+        let up = self.machine.is_up();
+        let change = match (before, after) {
+            (_, Maintenance) => ServerChange::Maintenance { was_up },
+            (Maintenance, Ready) => ServerChange::Ready { up },
+            (_, Drain) => ServerChange::Drain,
+            (_, Ready) => ServerChange::DrainEnd { up },
+        };
+        events.push(self.event(change));
+        events
+    }
+
+    /// Tells the pool; telling it twice changes nothing.
+    fn publish(&self) {
+        self.server.set_health(to_pool(self.check_health()));
+        self.server.set_agent_health(to_pool(self.agent_health()));
+        self.server.set_suspect(self.machine.is_suspect());
+        self.server.set_rising(self.machine.is_rising());
+    }
+
+    fn check_health(&self) -> Health {
+        self.machine.check_health()
+    }
+
+    fn agent_health(&self) -> Health {
+        self.machine.agent_health()
+    }
+
+    fn events(&self, actions: &[Action]) -> Vec<Event> {
+        let change = |action: &Action| match action {
+            // Leaving maintenance has an event of its own.
+            Action::SetUp(Why::Maintenance) => None,
+            Action::SetUp(why) => Some(ServerChange::Up(self.reason(*why))),
+            Action::SetDown(why) => Some(ServerChange::Down(self.reason(*why))),
+            _ => None,
+        };
+        actions.iter().filter_map(change).map(|change| self.event(change)).collect()
+    }
+
+    fn reason(&self, why: Why) -> Reason {
+        match why {
+            Why::Check | Why::Maintenance => Reason::Check(self.check_text.clone()),
+            Why::Agent => Reason::Check(self.agent_text.clone()),
+            Why::Operator => Reason::Operator,
+            Why::Observed => Reason::Check(CheckText {
+                reason: CheckStatus::Hana.description().into(),
+                info: "too many errors of requests in a row".into(),
+                ..CheckText::default()
+            }),
+        }
+    }
+
+    fn event(&self, change: ServerChange) -> Event {
+        let usable = Usable {
+            active: self.pool.usable(),
+            backup: self.pool.usable_backups(),
+            sessions: self.server.stats.current.now() as usize,
+            requeued: 0,
+            queued: self.pool.stats.queue.now() as usize,
+        };
+        Event::Server {
+            pool: self.pool.plan.name.clone(),
+            server: self.server.plan.name.clone(),
+            backup: self.server.plan.backup,
+            change,
+            usable,
+        }
+    }
+
+    fn report(&self, status: CheckStatus, finding: &Finding, duration: Option<Duration>) -> CheckReport {
+        let check = self.server.plan.check.as_ref();
+        CheckReport {
+            status,
+            code: finding.code.unwrap_or(0),
+            duration,
+            text: finding.text.as_str().into(),
+            rise: check.map_or(1, |check| check.rise),
+            fall: check.map_or(1, |check| check.fall),
+            health: self.machine.counter(),
+            failures: self.failures,
+        }
+    }
+}
+
+fn verdict(finding: &Finding) -> Verdict {
+    match finding.status {
+        _ if finding.ours => Verdict::Unproven,
+        CheckStatus::L4Timeout | CheckStatus::L6Timeout | CheckStatus::L7Timeout => Verdict::TimedOut,
+        status if status.passed() => Verdict::Passed,
+        _ => Verdict::Failed,
+    }
+}
+
+fn text(finding: &Finding) -> CheckText {
+    CheckText {
+        reason: finding.status.description().into(),
+        code: finding.code.map(u32::from),
+        info: finding.text.clone(),
+        duration_ms: Some(u32::try_from(finding.duration.as_millis()).unwrap_or(u32::MAX)),
+    }
+}
+
+fn agent_report(up: bool) -> CheckReport {
+    CheckReport { rise: 1, fall: 1, health: u32::from(up), ..CheckReport::default() }
+}
+
+fn to_pool(health: Health) -> pool::Health {
+    match health {
+        Health::Up => pool::Health::Up,
+        Health::Down => pool::Health::Down,
+    }
+}
+
+fn to_own(health: pool::Health) -> Health {
+    match health {
+        pool::Health::Up => Health::Up,
+        pool::Health::Down => Health::Down,
+    }
+}

@@ -1,0 +1,134 @@
+//! Is this a host with an optional port (RFC 9110 section 7.2, RFC 3986 section 3.2.2)? Used for `Host` fields and
+//! absolute targets.
+
+use std::net::Ipv6Addr;
+
+/// Longest host with port, in bytes.
+const LONGEST: usize = 255;
+
+/// Is it a name, an IPv4 address or an IPv6 address in brackets, with an optional port from 1 to 65535?
+///
+/// An empty port (`a.test:`) is legal. User information, paths, commas and spaces are not.
+#[inline]
+pub fn is_valid_host(host: &[u8]) -> bool {
+    let (name, port) = split_port(host);
+    host.len() <= LONGEST && is_valid_name(name) && port.is_none_or(is_valid_port)
+}
+
+/// The host and what follows its last colon, if there is a port part at all.
+pub fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let name_ends = match host.first() {
+        Some(b'[') => memchr::memchr(b']', host).map_or(host.len(), |at| at + 1),
+        _ => memchr::memchr(b':', host).unwrap_or(host.len()),
+    };
+    match host[name_ends..].split_first() {
+        Some((b':', port)) => (&host[..name_ends], Some(port)),
+        Some(_) => (host, None),
+        None => (host, None),
+    }
+}
+
+fn is_valid_name(name: &[u8]) -> bool {
+    match name {
+        [] => false,
+        [b'[', inner @ .., b']'] => str::from_utf8(inner).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+        _ => name.iter().all(|byte| REG_NAME[*byte as usize]) && percent_is_encoded(name),
+    }
+}
+
+fn is_valid_port(port: &[u8]) -> bool {
+    let digits = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let number =
+        port.iter().fold(0_u32, |sum, digit| sum.wrapping_mul(10).wrapping_add(u32::from(*digit & 15)));
+    port.is_empty() || (digits && (1..=65_535).contains(&number))
+}
+
+fn percent_is_encoded(name: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', name)
+        .all(|at| name.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+}
+
+/// `unreserved`, `sub-delims` without the comma, and `%`.
+const REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"-._~%!$&'()*+;=";
+    let mut index = 0;
+    while index < marks.len() {
+        table[marks[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        let good = [
+            "a.test",
+            "a.test.",
+            "A.TEST:80",
+            "a.test:",
+            "10.0.0.1:8080",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "a_b.test",
+            "localhost",
+            "a.test:65535",
+            "xn--bcher-kva.test",
+            "a%20b",
+        ];
+        for host in good {
+            assert!(is_valid_host(host.as_bytes()), "{host}");
+        }
+        let bad = [
+            "",
+            ":80",
+            "a.test:0",
+            "a.test:65536",
+            "a.test:99999",
+            "a.test:8x",
+            "a.test:+80",
+            "a.test:80:80",
+            "u@a.test",
+            "a.test/x",
+            "a.test?x",
+            "a.test#x",
+            "a b",
+            "a,b",
+            "[::1",
+            "::1",
+            "[::g]",
+            "[]",
+            "[::1]x",
+            "a%2",
+            "a%zz",
+            "b\u{fc}cher.test",
+            "a\\b",
+            "[::1]:0",
+            "<a>",
+            "a.test:000080",
+        ];
+        for host in bad {
+            assert!(!is_valid_host(host.as_bytes()), "{host}");
+        }
+        assert!(!is_valid_host(&[b'a'; 256]));
+        assert!(is_valid_host(&[b'a'; 255]));
+        assert!(!is_valid_host(b"a\0"));
+    }
+
+    #[test]
+    fn ports_are_split_off() {
+        assert_eq!(split_port(b"a:80"), (&b"a"[..], Some(&b"80"[..])));
+        assert_eq!(split_port(b"[::1]:80"), (&b"[::1]"[..], Some(&b"80"[..])));
+        assert_eq!(split_port(b"[::1]"), (&b"[::1]"[..], None));
+        assert_eq!(split_port(b"a:"), (&b"a"[..], Some(&b""[..])));
+    }
+}

@@ -1,0 +1,457 @@
+//! Requests: from received bytes to a [`RequestHead`], and the questions and edits `web` needs.
+
+use super::bytes::{is_target_byte, is_token, list_has, tokens};
+use super::fields::{Field, Fields, Span};
+use super::framing::{Repeat, announced};
+use super::name::is_look_alike;
+use super::response::RequestKind;
+use super::scan::{METHOD_BYTES, Scan, StartLine};
+use super::target::{Form, Scheme, form};
+use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Name, Progress, Version, host};
+
+/// Most heads have fewer fields; these need no allocation.
+const USUAL_FIELDS: usize = 32;
+
+/// A request's head, parsed and checked. Owns one copy of the bytes; reuse it with [`RequestHead::clear`].
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// The header fields. `Host` is always what the request is for; change it here.
+    pub fields: Fields,
+    /// What the client speaks.
+    pub version: Version,
+    method: Span,
+    target: Span,
+    scheme: Option<Scheme>,
+    framing: BodyFraming,
+    connection: Options,
+    expects: bool,
+    scan: Scan,
+}
+
+/// What `Connection` said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) close: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) upgrade: bool,
+    /// It names fields to be removed at this hop.
+    pub(crate) names_fields: bool,
+}
+
+/// Reads a request head from the start of `buf`.
+///
+/// While the answer is `Partial`, call again with the same bytes, more behind them, and the same `into`: every byte
+/// is looked at once. To start on another head before this one was complete, clear `into` first.
+///
+/// # Errors
+/// As soon as the bytes cannot become a request we serve; see [`HeadErrorKind`]. The answer is the same however
+/// the bytes were cut. `into` is then of no use but to be cleared.
+pub fn parse_request(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Progress, HeadError> {
+    parse(buf, limits, into).inspect_err(|_| into.scan = Scan::default())
+}
+
+fn parse(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Progress, HeadError> {
+    if into.scan.is_fresh()
+        && let Some(consumed) = read(buf, limits, into)?
+    {
+        return Ok(Progress::Complete { consumed });
+    }
+    if into.scan.advance(buf, limits, StartLine::Request)?.is_none() {
+        return Ok(Progress::Partial);
+    }
+    match read(buf, limits, into)? {
+        Some(consumed) => Ok(Progress::Complete { consumed }),
+        None => Err(HeadError::new(HeadErrorKind::BadSyntax, "malformed head")),
+    }
+}
+
+/// Reads a whole head without fault of syntax; `None` if it is not whole or not faultless.
+fn read(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Option<usize>, HeadError> {
+    let window = &buf[..buf.len().min(limits.head_bytes)];
+    let skipped = if window.starts_with(b"\r\n") { 2 } else { 0 };
+    let window = &window[skipped..];
+    if !window.first().is_some_and(|byte| super::bytes::is_token_byte(*byte)) {
+        return Ok(None);
+    }
+    let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
+    let mut request = httparse::Request::new(&mut few);
+    let mut read = request.parse(window);
+    let mut many = Vec::new();
+    if read == Err(httparse::Error::TooManyHeaders) {
+        many.resize(limits.fields, httparse::EMPTY_HEADER);
+        request = httparse::Request::new(&mut many);
+        read = request.parse(window);
+    }
+    let Ok(httparse::Status::Complete(end)) = read else { return Ok(None) };
+    if !into.take(&window[..end], &request, limits) {
+        return Ok(None);
+    }
+    into.check()?;
+    into.scan = Scan::default();
+    Ok(Some(end + skipped))
+}
+
+impl RequestHead {
+    /// A head made by ourselves: HTTP/1.1, no body. The host may be empty to have no `Host` yet.
+    pub fn new(method: &[u8], target: &[u8], host: &[u8]) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.set_method(method);
+        head.set_target(target);
+        if !host.is_empty() {
+            head.fields.append(b"Host", host);
+        }
+        head
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = RequestHead { fields, ..RequestHead::default() };
+    }
+
+    /// The method, as sent.
+    #[inline]
+    pub fn method(&self) -> &[u8] {
+        self.fields.bytes(self.method)
+    }
+
+    /// The target as it will be forwarded: path and query, or `*`. The authority of an absolute target is in `Host`.
+    #[inline]
+    pub fn target(&self) -> &[u8] {
+        self.fields.bytes(self.target)
+    }
+
+    /// The target without the query.
+    pub fn path(&self) -> &[u8] {
+        let target = self.target();
+        &target[..query_start(target)]
+    }
+
+    /// What follows the first `?`, if there is one.
+    pub fn query(&self) -> Option<&[u8]> {
+        let target = self.target();
+        target.get(query_start(target) + 1..)
+    }
+
+    /// The same as [`RequestHead::target`].
+    pub fn path_and_query(&self) -> &[u8] {
+        self.target()
+    }
+
+    /// Whom the request is for, with port if given; empty if an HTTP/1.0 client did not say.
+    pub fn host(&self) -> &[u8] {
+        self.fields.find(Name::Host).unwrap_or_default()
+    }
+
+    /// The scheme of an absolute target.
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    /// Did the target come in absolute form?
+    pub fn is_absolute(&self) -> bool {
+        self.scheme.is_some()
+    }
+
+    /// Changes the method. False, and nothing happens, if it is not a token.
+    pub fn set_method(&mut self, method: &[u8]) -> bool {
+        let good = is_token(method);
+        if good {
+            self.method = self.fields.store_text(method);
+        }
+        good
+    }
+
+    /// Changes path and query. Bytes a target may not hold, and `\` in the path, are percent-encoded; a missing `/` is
+    /// put in front. `*` is a target of OPTIONS only.
+    pub fn set_target(&mut self, target: &[u8]) {
+        let start = self.fields.text.len();
+        let is_whole_server = target == b"*" && self.method() == b"OPTIONS";
+        if !target.starts_with(b"/") && !is_whole_server {
+            self.fields.text.push(b'/');
+        }
+        let path_end = query_start(target);
+        for (at, byte) in target.iter().enumerate() {
+            push_encoded(&mut self.fields.text, *byte, at < path_end);
+        }
+        self.target = Span::new(start, self.fields.text.len() - start);
+    }
+
+    /// Changes the path, keeps the query. A `?` in the path is encoded.
+    pub fn set_path(&mut self, path: &[u8]) {
+        let mut target = Vec::with_capacity(path.len() + self.target.len as usize);
+        for byte in path {
+            match byte {
+                b'?' => target.extend_from_slice(b"%3F"),
+                _ => target.push(*byte),
+            }
+        }
+        if let Some(query) = self.query() {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        self.set_target(&target);
+    }
+
+    /// Changes the query, keeps the path. An empty query takes the `?` away.
+    pub fn set_query(&mut self, query: &[u8]) {
+        let mut target = self.path().to_vec();
+        if !query.is_empty() {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        self.set_target(&target);
+    }
+
+    /// Does doing it twice mean the same as once (RFC 9110 section 9.2.2)? Such a request may be tried again.
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+    }
+
+    /// Is the method HEAD?
+    pub fn is_head(&self) -> bool {
+        self.method() == b"HEAD"
+    }
+
+    /// Does the client want to keep the connection (RFC 9112 section 9.3)? `close` wins over `keep-alive`.
+    pub fn keep_alive(&self) -> bool {
+        keep_alive(self.version, self.connection)
+    }
+
+    /// Does the client wait for `100 Continue` before it sends the body?
+    pub fn expects_continue(&self) -> bool {
+        self.expects
+    }
+
+    /// The protocols the client offers to switch to, as sent; only if `Connection` says so too, and in HTTP/1.1.
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        let asked = self.connection.upgrade && self.version == Version::Http11;
+        self.fields.find(Name::Upgrade).filter(|_| asked)
+    }
+
+    /// Is this a WebSocket handshake: GET without a body, offering `websocket` (RFC 6455 section 4.1)?
+    pub fn is_websocket_upgrade(&self) -> bool {
+        self.connection.upgrade
+            && self.version == Version::Http11
+            && self.method() == b"GET"
+            && matches!(self.framing, BodyFraming::None | BodyFraming::Length(0))
+            && self.fields.find_all(Name::Upgrade).any(|list| list_has(list, b"websocket"))
+    }
+
+    /// How the body is framed.
+    pub fn framing(&self) -> BodyFraming {
+        self.framing
+    }
+
+    /// Says how the body is framed, for heads made by ourselves. The writers write the fields that say so.
+    pub fn set_framing(&mut self, framing: BodyFraming) {
+        self.framing = framing;
+    }
+
+    /// What the parser of the answer must know.
+    pub fn kind(&self) -> RequestKind {
+        RequestKind { head: self.is_head(), connect: false, upgrade: self.is_websocket_upgrade() }
+    }
+
+    pub(crate) fn connection_names_fields(&self) -> bool {
+        self.connection.names_fields
+    }
+
+    /// Copies the head and notes where its parts are. False if there is a fault of syntax.
+    fn take(&mut self, head: &[u8], request: &httparse::Request<'_, '_>, limits: &Limits) -> bool {
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+        else {
+            return false;
+        };
+        let line_end = method.len() + target.len() + " HTTP/1.1\r\n".len() + 1;
+        if method.len() > METHOD_BYTES || target.len() > limits.target_bytes || !target.is_ascii() {
+            return false;
+        }
+        self.fields.clear();
+        if !take_fields(&mut self.fields, head, line_end, request.headers, limits) {
+            return false;
+        }
+        self.fields.text.extend_from_slice(head);
+        self.method = Span::new(0, method.len());
+        self.target = Span::new(method.len() + 1, target.len());
+        self.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+        true
+    }
+
+    /// Judges what the head means, once its syntax is good.
+    fn check(&mut self) -> Result<(), HeadError> {
+        check_method(self.method())?;
+        let form = form(self.method(), self.target())?;
+        drop_look_alikes(&mut self.fields);
+        self.framing = announced(&self.fields, self.version, Repeat::Refused)?;
+        self.connection = options(&self.fields);
+        self.expects = expects(&self.fields, self.version)?;
+        self.scheme = None;
+        check_host(&self.fields, self.version)?;
+        match form {
+            Form::Origin => Ok(()),
+            Form::Absolute { scheme, authority, path } => self.split_absolute(scheme, authority, path),
+        }
+    }
+
+    /// The authority of an absolute target is the host (RFC 9112 section 3.2.2); what is forwarded is path and query.
+    fn split_absolute(&mut self, scheme: Scheme, authority: usize, path: usize) -> Result<(), HeadError> {
+        let target = self.target;
+        let host = Span::new(target.start as usize + authority, path - authority);
+        self.scheme = Some(scheme);
+        match self.fields.list.iter_mut().find(|field| field.id == Name::Host) {
+            Some(field) => {
+                let stated = field.value;
+                field.value = host;
+                if !same_host(self.fields.bytes(stated), self.fields.bytes(host), scheme) {
+                    return Err(HeadError::new(
+                        HeadErrorKind::BadHost,
+                        "Host contradicts the absolute target",
+                    ));
+                }
+            }
+            None => {
+                let name = self.fields.store_text(b"Host");
+                self.fields.list.insert(0, Field { name, value: host, id: Name::Host });
+            }
+        }
+        self.target = Span::new(host.end(), target.end() - host.end());
+        self.complete_path();
+        Ok(())
+    }
+
+    /// An absolute target may lack the path: `/` then, or `*` for OPTIONS (RFC 9112 section 3.2.4).
+    fn complete_path(&mut self) {
+        match self.target() {
+            [b'/', ..] => {}
+            [] if self.method() == b"OPTIONS" => self.target = self.fields.store_text(b"*"),
+            _ => {
+                let query = self.target().to_vec();
+                self.set_target(&query);
+            }
+        }
+    }
+}
+
+/// Notes where the fields are. False if a line does not end in CRLF or a limit is exceeded.
+///
+/// `httparse` has checked names and values, but takes a bare LF as the end of a line.
+pub(crate) fn take_fields(
+    fields: &mut Fields,
+    head: &[u8],
+    first_line: usize,
+    found: &[httparse::Header<'_>],
+    limits: &Limits,
+) -> bool {
+    if found.len() > limits.fields || !head.ends_with(b"\r\n\r\n") || !ends_in_crlf(head, first_line) {
+        return false;
+    }
+    fields.list.reserve(found.len());
+    for header in found {
+        let (name, value) = (header.name.as_bytes(), header.value);
+        let at = offset(head, name);
+        if name.len() > limits.name_bytes || !ends_in_crlf(head, at) {
+            return false;
+        }
+        let value =
+            if value.is_empty() { Span::default() } else { Span::new(offset(head, value), value.len()) };
+        fields.list.push(Field { name: Span::new(at, name.len()), value, id: Name::of(name) });
+    }
+    true
+}
+
+/// Drops names that an application could mistake for framing, host or forwarding fields.
+pub(crate) fn drop_look_alikes(fields: &mut Fields) {
+    let Fields { text, list } = fields;
+    list.retain(|field| {
+        field.id != Name::Other || !is_look_alike(&text[field.name.start as usize..field.name.end()])
+    });
+}
+
+/// What all `Connection` fields say together.
+pub(crate) fn options(fields: &Fields) -> Options {
+    let mut options = Options::default();
+    for token in fields.find_all(Name::Connection).flat_map(tokens) {
+        match token {
+            b"" => {}
+            _ if token.eq_ignore_ascii_case(b"close") => options.close = true,
+            _ if token.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
+            _ if token.eq_ignore_ascii_case(b"upgrade") => options.upgrade = true,
+            _ => options.names_fields = true,
+        }
+    }
+    options
+}
+
+pub(crate) fn keep_alive(version: Version, options: Options) -> bool {
+    !options.close && (version == Version::Http11 || options.keep_alive)
+}
+
+/// CONNECT and TRACE are off. Methods are case-sensitive; a lower-case one is a mistake or a trick.
+fn check_method(method: &[u8]) -> Result<(), HeadError> {
+    match method {
+        b"GET" | b"POST" => Ok(()),
+        b"CONNECT" => Err(HeadError::new(HeadErrorKind::RefusedMethod, "CONNECT is off")),
+        b"TRACE" => Err(HeadError::new(HeadErrorKind::RefusedMethod, "TRACE is off")),
+        _ if method.iter().any(u8::is_ascii_lowercase) => {
+            Err(HeadError::new(HeadErrorKind::UnknownMethod, "method is not in upper case"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Exactly one valid `Host`; HTTP/1.0 may have none (RFC 9112 section 3.2).
+fn check_host(fields: &Fields, version: Version) -> Result<(), HeadError> {
+    let mut hosts = fields.find_all(Name::Host);
+    let reason = match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::Http10 => return Ok(()),
+        (Some(host), None) if host::is_valid_host(host) => return Ok(()),
+        (None, _) => "no Host",
+        (Some(_), None) => "invalid Host",
+        (Some(_), Some(_)) => "several Host fields",
+    };
+    Err(HeadError::new(HeadErrorKind::BadHost, reason))
+}
+
+/// Does it wait for 100? An HTTP/1.0 client cannot (RFC 9110 section 10.1.1). Other expectations cannot be met.
+fn expects(fields: &Fields, version: Version) -> Result<bool, HeadError> {
+    let mut expects = false;
+    for value in fields.find_all(Name::Expect) {
+        if !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(HeadError::new(HeadErrorKind::BadExpect, "expectation other than 100-continue"));
+        }
+        expects = version == Version::Http11;
+    }
+    Ok(expects)
+}
+
+fn same_host(left: &[u8], right: &[u8], scheme: Scheme) -> bool {
+    let split = |host| match host::split_port(host) {
+        (name, None | Some(b"")) => (name, scheme.default_port()),
+        (name, Some(port)) => (name, port),
+    };
+    let (left, right) = (split(left), split(right));
+    left.0.eq_ignore_ascii_case(right.0) && left.1 == right.1
+}
+
+fn query_start(target: &[u8]) -> usize {
+    memchr::memchr(b'?', target).unwrap_or(target.len())
+}
+
+fn push_encoded(text: &mut Vec<u8>, byte: u8, in_path: bool) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    match is_target_byte(byte) && !(in_path && byte == b'\\') {
+        true => text.push(byte),
+        false => text.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+    }
+}
+
+/// Where `part`, a slice of `whole`, starts in it.
+fn offset(whole: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize)
+}
+
+fn ends_in_crlf(head: &[u8], end: usize) -> bool {
+    end.checked_sub(2).and_then(|from| head.get(from..end)) == Some(b"\r\n")
+}

@@ -1,0 +1,198 @@
+//! Heads out: every head that leaves is written here, from the parsed form, with exactly one framing field at most.
+//! Called by `web` for requests to servers and answers to clients.
+
+use super::bytes::{list_has, tokens};
+use super::name::is_forwarding_text;
+use super::{BodyFraming, Field, Fields, Name, RequestHead, ResponseHead, Version};
+
+/// What happens to the connection after this message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connection {
+    /// It stays open.
+    #[default]
+    KeepAlive,
+    /// It ends.
+    Close,
+    /// It becomes a WebSocket.
+    Upgrade,
+}
+
+/// How a request leaves for a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestEdit {
+    /// What we want of the server's connection.
+    pub connection: Connection,
+    /// Send the body in chunks even if its length was announced.
+    pub chunked: bool,
+    /// Send the body with this length whatever was announced: it was read whole before. Wins over `chunked`.
+    pub length: Option<u64>,
+    /// Leave out `Expect`, because we answered it ourselves.
+    pub drop_expect: bool,
+}
+
+/// How an answer leaves for a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResponseEdit {
+    /// What happens to the client's connection. `UntilClose` framing closes it in any case.
+    pub connection: Connection,
+    /// What the client speaks. HTTP/1.0 clients are told when the connection stays open.
+    pub version_to_client: Version,
+    /// How we send the body. `None` for HEAD, 1xx, 204 and 304; an empty body is `Length(0)`.
+    pub framing: BodyFraming,
+}
+
+/// Writes a request head for a server, with the empty line.
+///
+/// Leaves out what ends at this hop (RFC 9110 section 7.6.1) and what `Connection` names, except fields whose loss
+/// would change the request: see the field list in `Name::outlives_connection`. A request without a host stays HTTP/1.0.
+pub fn write_request(head: &RequestHead, out: &mut Vec<u8>, edit: &RequestEdit) {
+    let fields = &head.fields;
+    let framing = request_framing(head, edit);
+    let bare = fields.find(Name::Host).is_none() && framing != BodyFraming::Chunked;
+    out.reserve(fields.text.len() + 64);
+    out.extend_from_slice(head.method());
+    out.push(b' ');
+    out.extend_from_slice(head.target());
+    out.extend_from_slice(if bare { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
+    let mut framed = false;
+    let mut te = false;
+    for field in fields {
+        match field.id {
+            Name::Other => write_unless_named(out, fields, field, head.connection_names_fields()),
+            Name::ContentLength | Name::TransferEncoding => write_framing_once(out, framing, &mut framed),
+            Name::Upgrade | Name::ProxyAuthorization => {}
+            Name::Expect if edit.drop_expect || !head.expects_continue() => {}
+            Name::Te => te |= list_has(fields.value(field), b"trailers"),
+            id if id.ends_here() => {}
+            _ => write_unless_named(out, fields, field, head.connection_names_fields()),
+        }
+    }
+    if !bare && fields.find(Name::Host).is_none() {
+        out.extend_from_slice(b"Host:\r\n");
+    }
+    write_framing_once(out, framing, &mut framed);
+    write_connection(out, edit.connection, if bare { Version::Http10 } else { Version::Http11 }, te);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a response head for a client, with the empty line. Always as HTTP/1.1 (RFC 9110 section 6.2).
+pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, edit: &ResponseEdit) {
+    let fields = &head.fields;
+    let framing = response_framing(head, edit);
+    out.reserve(fields.text.len() + 64);
+    write_status_line(out, head);
+    let mut framed = false;
+    for field in fields {
+        match field.id {
+            Name::Other => write_unless_named(out, fields, field, head.connection_names_fields()),
+            Name::ContentLength | Name::TransferEncoding => write_framing_once(out, framing, &mut framed),
+            Name::Upgrade | Name::Te => {}
+            id if id.ends_here() => {}
+            _ => write_unless_named(out, fields, field, head.connection_names_fields()),
+        }
+    }
+    write_framing_once(out, framing, &mut framed);
+    let connection = match edit.framing {
+        BodyFraming::UntilClose => Connection::Close,
+        _ => edit.connection,
+    };
+    if !head.is_interim() {
+        write_connection(out, connection, edit.version_to_client, false);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes one field line.
+#[inline]
+pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn request_framing(head: &RequestHead, edit: &RequestEdit) -> BodyFraming {
+    match (edit.length, edit.chunked, head.framing()) {
+        (Some(length), _, _) => BodyFraming::Length(length),
+        (None, true, _) | (None, _, BodyFraming::UntilClose) => BodyFraming::Chunked,
+        (None, false, framing) => framing,
+    }
+}
+
+/// Without a body, HEAD and 304 still tell the length the body would have; 1xx and 204 never do.
+fn response_framing(head: &ResponseHead, edit: &ResponseEdit) -> BodyFraming {
+    match (edit.framing, head.status) {
+        (_, 100..=199 | 204) => BodyFraming::None,
+        (BodyFraming::None, _) => head.announced_length().map_or(BodyFraming::None, BodyFraming::Length),
+        (framing, _) => framing,
+    }
+}
+
+fn write_status_line(out: &mut Vec<u8>, head: &ResponseHead) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(out, u64::from(head.status));
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `named`: `Connection` names fields to be removed; only then is it worth looking which.
+#[inline]
+fn write_unless_named(out: &mut Vec<u8>, fields: &Fields, field: &Field, named: bool) {
+    let name = fields.name(field);
+    if named && is_named(fields, field.id, name) {
+        return;
+    }
+    write_field(out, name, fields.value(field));
+}
+
+fn is_named(fields: &Fields, id: Name, name: &[u8]) -> bool {
+    let named =
+        fields.find_all(Name::Connection).flat_map(tokens).any(|token| token.eq_ignore_ascii_case(name));
+    named && !id.outlives_connection() && !is_forwarding_text(name)
+}
+
+fn write_framing_once(out: &mut Vec<u8>, framing: BodyFraming, done: &mut bool) {
+    if std::mem::replace(done, true) {
+        return;
+    }
+    match framing {
+        BodyFraming::None | BodyFraming::UntilClose => {}
+        BodyFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        BodyFraming::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            write_number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// `TE: trailers` needs its name in `Connection` (RFC 9110 section 10.1.4).
+fn write_connection(out: &mut Vec<u8>, connection: Connection, version: Version, te: bool) {
+    let option: &[u8] = match (connection, version, te) {
+        (Connection::KeepAlive, Version::Http11, false) => return,
+        (Connection::KeepAlive, Version::Http11, true) => b"TE",
+        (Connection::KeepAlive, Version::Http10, _) => b"keep-alive",
+        (Connection::Close, _, false) => b"close",
+        (Connection::Close, _, true) => b"close, TE",
+        (Connection::Upgrade, _, _) => b"Upgrade\r\nUpgrade: websocket",
+    };
+    if te && connection != Connection::Upgrade && option.ends_with(b"TE") {
+        out.extend_from_slice(b"TE: trailers\r\n");
+    }
+    write_field(out, b"Connection", option);
+}
+
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

@@ -1,0 +1,407 @@
+//! The running pool: admits requests, keeps its tables in step with what is known about servers.
+
+use crate::budget::Budget;
+use crate::choice::{Choice, Table, Turns, Want, Wish, hash_of};
+use crate::clock::Clock;
+use crate::observer::Observer;
+use crate::queue::{Entry, Lobby, WaitReason, Waiting};
+use crate::server::{Household, Record, Server, ServerEndpoint};
+use crate::slot::{Member, Slot};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use plan::ServerAddress;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use telemetry::counters::Padded;
+use telemetry::{Cause, Counter, FlowStats};
+
+/// A running pool.
+pub struct Pool {
+    /// What was configured.
+    pub plan: Arc<plan::Pool>,
+    /// All servers, in order of the file.
+    pub servers: Vec<Arc<Server>>,
+    /// Counters of the whole pool.
+    pub stats: Arc<FlowStats>,
+    core: Arc<Core>,
+    by_name: HashMap<String, usize>,
+    by_cookie: HashMap<Vec<u8>, usize>,
+}
+
+/// A request that asks for a place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    /// Bytes that are hashed; for `balance source` the 4 or 16 octets of the address. `None` = in turn.
+    pub key: Option<&'a [u8]>,
+    /// The server that persistence binds it to.
+    pub bound: Option<&'a Arc<Server>>,
+    /// It goes there or nowhere, even when the server is down.
+    pub force_bound: bool,
+    /// Uids of servers that failed this request already.
+    pub tried: &'a [u32],
+    /// Index of the worker that asks.
+    pub worker: usize,
+    /// It may wait; otherwise it is refused when no place is free.
+    pub may_wait: bool,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug)]
+pub enum Admission {
+    /// Here is a place.
+    Served(Slot),
+    /// There will be one.
+    Wait(Waiting),
+    /// There is none: `AllDown`, `Empty`, `Drained` or `QueueFull`.
+    Refused(Cause),
+}
+
+/// What tickets and servers need of a pool.
+pub(crate) struct Core {
+    plan: Arc<plan::Pool>,
+    servers: Vec<Member>,
+    pub(crate) stats: Arc<FlowStats>,
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) lobby: Arc<Lobby>,
+    turn: Padded<AtomicUsize>,
+    alone: Mutex<u64>,
+    /// One table at a time is made, so that the last one made knows all.
+    refreshing: Mutex<()>,
+    budget: Mutex<Budget>,
+    asked: Box<[Padded<Counter>]>,
+    record: Arc<Mutex<Record>>,
+    clock: Clock,
+}
+
+impl Pool {
+    /// Builds the running pool; the cycle before does not notice.
+    ///
+    /// `previous` is the pool of the same name in the cycle before: servers with the same name and address
+    /// keep what is known about them (health, admin state, weight set at run time, counters, requests in
+    /// flight); others start fresh, and all do when the number of workers is another. `resolve` gives the
+    /// address of a name; without one the server waits in maintenance for
+    /// [`Server::set_address`].
+    pub fn build(
+        plan: &plan::Pool,
+        workers: usize,
+        previous: Option<&Pool>,
+        resolve: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+        observer: Arc<dyn Observer>,
+    ) -> Pool {
+        Pool::build_with_clock(plan, workers, previous, resolve, observer, Clock::system())
+    }
+
+    /// The same with another clock, for tests and simulations. The clock of `previous` goes on.
+    pub fn build_with_clock(
+        plan: &plan::Pool,
+        workers: usize,
+        previous: Option<&Pool>,
+        resolve: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+        observer: Arc<dyn Observer>,
+        clock: Clock,
+    ) -> Pool {
+        let workers = workers.max(1);
+        let previous = previous.filter(|pool| pool.stats.workers.len() == workers);
+        let clock = previous.map_or(clock, |pool| pool.core.clock.clone());
+        let house = household(plan, workers, previous, observer, clock);
+        let server = |plan: &plan::Server| {
+            let before = previous.and_then(|pool| pool.server(&plan.name));
+            Arc::new(Server::new(plan, &house, before.map(|s| &**s), endpoint(&plan.address, resolve)))
+        };
+        let servers: Vec<_> = plan.servers.iter().map(server).collect();
+        Pool::over(Arc::new(plan.clone()), servers, house, previous)
+    }
+
+    fn over(
+        plan: Arc<plan::Pool>,
+        servers: Vec<Arc<Server>>,
+        house: Household,
+        previous: Option<&Pool>,
+    ) -> Pool {
+        let now_ms = house.clock.now_ms();
+        let record = || Arc::new(Mutex::new(Record::new(now_ms)));
+        let members: Vec<Member> = servers.iter().map(|server| Member::new(server, house.workers)).collect();
+        let core = Arc::new(Core {
+            table: ArcSwap::from_pointee(Table::build(&plan, &members, now_ms)),
+            plan: Arc::clone(&plan),
+            servers: members,
+            stats: Arc::clone(&house.pool_stats),
+            lobby: house.lobby,
+            turn: Padded::default(),
+            alone: Mutex::new(1),
+            refreshing: Mutex::new(()),
+            budget: Mutex::default(),
+            asked: (0..house.workers).map(|_| Padded::default()).collect(),
+            record: previous.map_or_else(record, |pool| Arc::clone(&pool.core.record)),
+            clock: house.clock,
+        });
+        for server in &servers {
+            server.state.join(Arc::downgrade(&core));
+        }
+        // A change between the first table and joining would be missed.
+        core.refresh();
+        let index = |of: &dyn Fn(&plan::Server) -> Option<Vec<u8>>| -> HashMap<Vec<u8>, usize> {
+            servers.iter().enumerate().rev().filter_map(|(at, s)| Some((of(&s.plan)?, at))).collect()
+        };
+        Pool {
+            by_name: servers.iter().enumerate().rev().map(|(at, s)| (s.plan.name.clone(), at)).collect(),
+            by_cookie: index(&|s| s.cookie.clone().map(String::into_bytes)),
+            stats: house.pool_stats,
+            plan,
+            servers,
+            core,
+        }
+    }
+
+    /// Asks for a place at a server.
+    #[inline]
+    pub fn admit(self: &Arc<Pool>, ask: &Ask<'_>) -> Admission {
+        self.core.asked[ask.worker].0.add(1);
+        if let Some(bound) = ask.bound
+            && let Some(admission) = self.core.admit_bound(bound, ask)
+        {
+            return admission;
+        }
+        self.core.admit_balanced(ask)
+    }
+
+    /// Usable servers that are no backups.
+    pub fn usable(&self) -> usize {
+        self.core.table.load().usable
+    }
+
+    /// Usable backups.
+    pub fn usable_backups(&self) -> usize {
+        self.core.table.load().usable_backups
+    }
+
+    /// True when requests find a server.
+    pub fn is_up(&self) -> bool {
+        !self.core.table.load().is_empty()
+    }
+
+    /// Why it is not up; `None` when it is.
+    pub fn why_down(&self) -> Option<Cause> {
+        let table = self.core.table.load();
+        table.is_empty().then_some(table.empty)
+    }
+
+    /// Weights of the servers in use, together.
+    pub fn total_weight(&self) -> u32 {
+        self.core.table.load().total_weight
+    }
+
+    /// True when this server is among those that balancing chooses from now.
+    pub fn in_use(&self, server: &Server) -> bool {
+        self.core.table.load().serves(server.uid).is_some()
+    }
+
+    /// A server by name.
+    pub fn server(&self, name: &str) -> Option<&Arc<Server>> {
+        self.by_name.get(name).map(|&at| &self.servers[at])
+    }
+
+    /// The server with this value of the persistence cookie.
+    pub fn server_by_cookie(&self, value: &[u8]) -> Option<&Arc<Server>> {
+        self.by_cookie.get(value).map(|&at| &self.servers[at])
+    }
+
+    /// Makes the tables anew. The setters of [`Server`] do it by themselves.
+    pub fn refresh(&self) {
+        self.core.refresh();
+    }
+
+    /// True when a retry is within the budget (`budget_percent` of the requests, and always 10 per second).
+    /// Each true is one retry taken.
+    pub fn retry_allowed(&self) -> bool {
+        let Some(percent) = self.plan.retry.budget_percent else { return true };
+        let requests = self.core.asked.iter().map(|asked| asked.0.read()).sum();
+        self.core.budget.lock().take(percent, requests, self.core.clock.now_ms())
+    }
+
+    /// All requests that wait fail with `cause`; for the end of a cycle.
+    pub fn fail_waiting(&self, cause: Cause) {
+        self.core.lobby.fail_all(&self.core, cause);
+    }
+
+    /// Time since it last came up or went down as a whole.
+    pub fn last_change(&self) -> Duration {
+        self.core.record.lock().since(self.core.clock.now_ms())
+    }
+
+    /// How often it went down as a whole.
+    pub fn downs(&self) -> u64 {
+        self.core.record.lock().downs()
+    }
+
+    /// Time spent down as a whole, the present one included.
+    pub fn down_time(&self) -> Duration {
+        self.core.record.lock().down_time(self.core.clock.now_ms())
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("name", &self.plan.name).field("servers", &self.servers).finish()
+    }
+}
+
+impl Core {
+    /// Makes the table anew, then serves those who wait.
+    pub(crate) fn refresh(self: &Arc<Core>) {
+        let one_at_a_time = self.refreshing.lock();
+        let now_ms = self.clock.now_ms();
+        let table = Table::build(&self.plan, &self.servers, now_ms);
+        let mut record = self.record.lock();
+        if record.note(!table.is_empty(), now_ms) && table.is_empty() {
+            record.count_down();
+        }
+        drop(record);
+        self.table.store(Arc::new(table));
+        drop(one_at_a_time);
+        self.lobby.settle(self);
+    }
+
+    pub(crate) fn by_uid(&self, uid: u32) -> Option<&Member> {
+        self.servers.iter().find(|server| server.uid == uid)
+    }
+
+    pub(crate) fn cut_backups(&self) {
+        self.servers.iter().filter(|server| server.plan.backup).for_each(|server| server.cut_connections());
+    }
+
+    /// Counts a choice of balancing. On the worker that asked.
+    #[inline]
+    pub(crate) fn count_choice(&self, slot: &Slot, worker: usize) {
+        if slot.balanced {
+            slot.server().stats.at(worker).balanced.add(1);
+            self.stats.at(worker).balanced.add(1);
+        }
+    }
+
+    /// `None`: its server does not take it, another may.
+    fn admit_bound(self: &Arc<Core>, bound: &Arc<Server>, ask: &Ask<'_>) -> Option<Admission> {
+        // The caller's may be of the cycle before: this cycle's form of the same server counts.
+        let bound = self.by_uid(bound.uid)?;
+        let failed = ask.tried.contains(&bound.uid) || !bound.takes_bound();
+        if failed && !ask.force_bound {
+            return None;
+        }
+        if (!bound.is_limited() || bound.stats.queue.now() == 0) && bound.try_enter() {
+            return Some(Admission::Served(Slot::entered(bound.hold(ask.worker), false)));
+        }
+        match (bound.queue_is_full() || !ask.may_wait, ask.force_bound || !ask.may_wait) {
+            (true, true) => Some(Admission::Refused(Cause::QueueFull)),
+            (true, false) => None,
+            (false, _) => Some(self.wait(ask, Some(Arc::clone(bound)), false, WaitReason::Full)),
+        }
+    }
+
+    #[inline]
+    fn admit_balanced(self: &Arc<Core>, ask: &Ask<'_>) -> Admission {
+        let mut table = self.table.load();
+        if table.next_step_ms.is_some_and(|next| self.clock.now_ms() >= next) {
+            drop(table);
+            self.refresh();
+            table = self.table.load();
+        }
+        if table.is_empty() {
+            return self.admit_without_servers(table.empty, ask);
+        }
+        if table.limited && self.stats.queue.now() > 0 && ask.may_wait {
+            return self.wait(ask, None, true, WaitReason::Full);
+        }
+        let hash = hash_of(&self.plan, ask.key);
+        match table.choose(Want { hash, tried: ask.tried, worker: ask.worker, queued: false }, &**self) {
+            Choice::Entered(server) => {
+                let slot = Slot::entered(server, true);
+                self.count_choice(&slot, ask.worker);
+                Admission::Served(slot)
+            }
+            Choice::Full(at) if ask.may_wait => self.wait(ask, at, true, WaitReason::Full),
+            Choice::Full(_) | Choice::QueuesFull => Admission::Refused(Cause::QueueFull),
+        }
+    }
+
+    #[cold]
+    fn admit_without_servers(self: &Arc<Core>, cause: Cause, ask: &Ask<'_>) -> Admission {
+        if self.plan.hold.is_some() && ask.may_wait && cause != Cause::Empty {
+            return self.wait(ask, None, true, WaitReason::NoServer);
+        }
+        Admission::Refused(cause)
+    }
+
+    #[cold]
+    fn wait(
+        self: &Arc<Core>,
+        ask: &Ask<'_>,
+        at: Option<Arc<Server>>,
+        balanced: bool,
+        reason: WaitReason,
+    ) -> Admission {
+        let wish = Wish { hash: hash_of(&self.plan, ask.key), tried: ask.tried.into(), worker: ask.worker };
+        let forced = ask.force_bound && !balanced;
+        let entry = Entry { wish, at, balanced, forced, reason };
+        Admission::Wait(self.lobby.join(self, entry))
+    }
+}
+
+impl Turns for Core {
+    #[inline]
+    fn next(&self) -> usize {
+        self.turn.0.fetch_add(1, Relaxed)
+    }
+
+    fn alone<R>(&self, choose: impl FnOnce(u64) -> R) -> R {
+        let mut turn = self.alone.lock();
+        *turn += 1;
+        choose(*turn)
+    }
+
+    fn random(&self, n: usize) -> usize {
+        fastrand::usize(0..n.max(1))
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.stats.current.now().into()
+    }
+}
+
+fn household(
+    plan: &plan::Pool,
+    workers: usize,
+    previous: Option<&Pool>,
+    observer: Arc<dyn Observer>,
+    clock: Clock,
+) -> Household {
+    let stats = previous.map_or_else(|| Arc::new(FlowStats::new(workers)), |pool| Arc::clone(&pool.stats));
+    Household {
+        pool_name: plan.name.as_str().into(),
+        pool_stats: stats,
+        lobby: previous.map_or_else(Arc::default, |pool| Arc::clone(&pool.core.lobby)),
+        observer,
+        clock,
+        full_connections: plan.full_connections,
+        tcp_keep_alive: plan.tcp_keep_alive,
+        workers,
+    }
+}
+
+fn endpoint(
+    address: &ServerAddress,
+    resolve: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+) -> Option<ServerEndpoint> {
+    match address {
+        ServerAddress::Tcp(address) => Some(ServerEndpoint::Tcp(*address)),
+        ServerAddress::Unix(path) => Some(ServerEndpoint::Unix(path.as_path().into())),
+        ServerAddress::Name(name, port) => resolve(name, *port).map(ServerEndpoint::Tcp),
+        ServerAddress::MappedPort(ip, _) => Some(ServerEndpoint::Tcp(SocketAddr::new(*ip, 0))),
+        ServerAddress::Transparent => {
+            Some(ServerEndpoint::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What rules, routes and log lines can know about a connection: the facts. HTTP fetches have no value here.
+
+use crate::session::Session;
+use plan::rule::{Condition, Expr, Facts, Fetch, Test, Value};
+use std::ops::ControlFlow;
+
+/// A connection as rules see it.
+pub(crate) struct Scene<'a> {
+    pub session: &'a Session,
+    /// No more bytes will be waited for.
+    pub over: bool,
+}
+
+/// Outcome of a condition while bytes may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Truth {
+    Yes,
+    No,
+    /// Not yet, but more bytes may change that.
+    Later,
+}
+
+type Each<'e> = &'e mut dyn FnMut(Value<'_>) -> ControlFlow<()>;
+
+impl Facts for Scene<'_> {
+    fn each(&self, fetch: &Fetch, each: Each<'_>) {
+        if let Fetch::Record(field) = fetch {
+            return self.session.as_record().field(*field, each);
+        }
+        if let Some(value) = self.one(fetch) {
+            let _ = each(value);
+        }
+    }
+}
+
+impl Scene<'_> {
+    fn one(&self, fetch: &Fetch) -> Option<Value<'_>> {
+        let session = self.session;
+        Some(match fetch {
+            Fetch::ClientAddress => Value::Address(session.client.ip()?.ip()),
+            Fetch::ClientPort => Value::Int(session.client.ip()?.port().into()),
+            Fetch::LocalAddress => Value::Address(session.own.ip()?.ip()),
+            Fetch::LocalPort => Value::Int(session.own.ip()?.port().into()),
+            Fetch::Encrypted => Value::Bool(false),
+            Fetch::SiteName => Value::text(session.site.plan.name.as_bytes()),
+            Fetch::PoolName => Value::text(session.pool.as_ref()?.plan.name.as_bytes()),
+            Fetch::ServerName => Value::text(session.server.as_ref()?.plan.name.as_bytes()),
+            Fetch::UsableServers(name) => {
+                let named = name.as_ref().map(|name| session.site.pools.get(&**name));
+                Value::Int(named.unwrap_or(session.pool.as_ref())?.usable() as i64)
+            }
+            Fetch::SiteConnections(None) => Value::Int(session.site.stats.current.now().into()),
+            Fetch::SiteConnections(Some(name)) if **name == session.site.plan.name => {
+                Value::Int(session.site.stats.current.now().into())
+            }
+            Fetch::Variable(scope, name) => session.variables.get(*scope, name)?,
+            Fetch::RequestCapture(index) => Value::text(session.captures.get(*index)?),
+            Fetch::ReceivedBytes => Value::Int(session.early.as_ref().map_or(0, |b| b.len() as i64)),
+            Fetch::InspectionOver => Value::Bool(self.over),
+            Fetch::Random(bound) => Value::Int(i64::from(random(*bound))),
+            Fetch::Date(offset) => Value::Int(crate::session::wall_us() / 1_000_000 + offset),
+            _ => return None,
+        })
+    }
+
+    /// As [`Condition::holds`], but says when the answer may still change: a test that fails on bytes that
+    /// have not come yet decides nothing before the inspection is over.
+    pub fn truth(&self, condition: &Condition) -> Truth {
+        match condition {
+            Condition::Always => Truth::Yes,
+            Condition::Never => Truth::No,
+            Condition::Not(inner) => match self.truth(inner) {
+                Truth::Yes => Truth::No,
+                Truth::No => Truth::Yes,
+                Truth::Later => Truth::Later,
+            },
+            Condition::All(list) => {
+                list.iter().map(|c| self.truth(c)).find(|t| *t != Truth::Yes).unwrap_or(Truth::Yes)
+            }
+            Condition::Any(list) => self.any(list),
+            Condition::Shared(inner) => self.truth(inner),
+            Condition::Test(test) => self.test(condition, test),
+        }
+    }
+
+    fn any(&self, list: &[Condition]) -> Truth {
+        let mut result = Truth::No;
+        for condition in list {
+            match self.truth(condition) {
+                Truth::Yes => return Truth::Yes,
+                Truth::Later => result = Truth::Later,
+                Truth::No => {}
+            }
+        }
+        result
+    }
+
+    fn test(&self, condition: &Condition, test: &Test) -> Truth {
+        match condition.holds(self) {
+            true => Truth::Yes,
+            false if !self.over && depends_on_bytes(&test.expr) => Truth::Later,
+            false => Truth::No,
+        }
+    }
+}
+
+/// True when more bytes may change the value.
+fn depends_on_bytes(expr: &Expr) -> bool {
+    use Fetch as F;
+    match &expr.fetch {
+        F::ReceivedBytes | F::InspectionOver => true,
+        F::Method | F::Version | F::Target | F::Path | F::PathAndQuery | F::Query | F::Base => true,
+        F::Header(_) | F::HeaderCount(_) | F::Cookie(_) | F::QueryParameter(_) | F::BodyLength => true,
+        F::Holds(condition) => condition_depends_on_bytes(condition),
+        _ => false,
+    }
+}
+
+fn condition_depends_on_bytes(condition: &Condition) -> bool {
+    match condition {
+        Condition::Always | Condition::Never => false,
+        Condition::Not(inner) => condition_depends_on_bytes(inner),
+        Condition::All(list) | Condition::Any(list) => list.iter().any(condition_depends_on_bytes),
+        Condition::Shared(inner) => condition_depends_on_bytes(inner),
+        Condition::Test(test) => depends_on_bytes(&test.expr),
+    }
+}
+
+/// Spreads load; nothing secret hangs on it.
+fn random(bound: u32) -> u32 {
+    fastrand::u32(0..bound.max(1))
+}
