@@ -82,74 +82,112 @@ fn check(path: &Path, update: bool) -> Option<String> {
     })
 }
 
-/// A debug print without what is absent, with texts as texts and places as line numbers.
+/// A debug print without what is absent; what fits on a line stands on one; templates read as text.
 fn compact(debug: &str) -> String {
     let lines: Vec<&str> = debug.lines().collect();
-    let mut out: Vec<String> = Vec::new();
+    let mut out = Vec::new();
+    print(&lines, &mut out);
+    out.join("\n")
+}
+
+/// Prints blocks (a line, deeper lines, a closing line) and plain lines.
+fn print(lines: &[&str], out: &mut Vec<String>) {
     let mut at = 0;
     while at < lines.len() {
-        let line = lines[at];
-        let indent = line.len() - line.trim_start().len();
-        let block = lines[at + 1..].iter().take_while(|l| l.len() - l.trim_start().len() > indent).count();
-        let inner = &lines[at + 1..at + 1 + block];
-        if line.trim() == "notes: [" || line.trim() == "problems: [" {
-            at += block + 2;
-        } else if line.ends_with("place: Place {") {
-            let number = inner[1].trim().trim_start_matches("line: ").trim_end_matches(',');
-            out.push(format!("{}line {number}", &line[..indent]));
-            at += block + 2;
-        } else if let Some(text) = line.ends_with('[').then(|| bytes(inner)).flatten() {
-            out.push(format!("{}{text:?}", line.trim_end_matches('[')));
-            at += block + 2;
-        } else {
-            if !is_absent(line) {
-                out.push(line.to_owned());
-            }
-            at += 1;
+        let indent = depth(lines[at]);
+        let inner = lines[at + 1..].iter().take_while(|l| depth(l) > indent).count();
+        let is_block = lines[at].ends_with(['(', '[', '{']);
+        let block = &lines[at..(at + if is_block { inner + 2 } else { 1 }).min(lines.len())];
+        at += block.len();
+        let flat = flatten(block);
+        let is_template = block[0].ends_with("Template(") || (block.len() > 2 && bytes(&block[1..block.len() - 1]).is_some());
+        if flat.is_empty() {
+            continue;
         }
+        if is_template || indent + flat.len() < 110 || block.len() < 3 {
+            out.push(format!("{}{flat}", " ".repeat(indent)));
+            continue;
+        }
+        out.push(block[0].to_owned());
+        print(&block[1..block.len() - 1], out);
+        out.push(block[block.len() - 1].to_owned());
     }
-    short_braces(&out).join("\n")
+}
+
+fn depth(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// A block on one line; empty when there is nothing in it worth a line.
+fn flatten(block: &[&str]) -> String {
+    let first = block[0].trim();
+    if is_absent(first) || first == "notes: [" || first == "problems: [" {
+        return String::new();
+    }
+    if block.len() < 3 {
+        return first.to_owned();
+    }
+    let inner = &block[1..block.len() - 1];
+    let close = block[block.len() - 1].trim();
+    if first.ends_with("place: Place {") {
+        return format!("@{}", inner[1].trim().trim_start_matches("line: "));
+    }
+    if let Some(text) = first.ends_with('[').then(|| bytes(inner)).flatten() {
+        return format!("{}{text:?}{}", first.trim_end_matches('['), close.trim_start_matches(']'));
+    }
+    let mut parts = String::new();
+    let mut at = 0;
+    while at < inner.len() {
+        let deeper = inner[at + 1..].iter().take_while(|l| depth(l) > depth(inner[at])).count();
+        let length = if inner[at].ends_with(['(', '[', '{']) { deeper + 2 } else { 1 };
+        let part = flatten(&inner[at..(at + length).min(inner.len())]);
+        if !part.is_empty() {
+            parts.push_str(if parts.is_empty() { "" } else { " " });
+            parts.push_str(&part);
+        }
+        at += length;
+    }
+    if parts.is_empty() && first.contains(": ") {
+        return String::new();
+    }
+    shorten(format!("{first}{}{close}", parts.trim_end_matches(',')))
+}
+
+/// Words that come again and again.
+fn shorten(text: String) -> String {
+    const WORDS: &[(&str, &str)] = &[
+        ("Style {dash: true, printable: true}", "log"),
+        ("Style {quoted: true, dash: true, printable: true}", "quoted"),
+        ("Style {}", "plain"),
+    ];
+    if let Some(network) = network(&text) {
+        return network;
+    }
+    let text = WORDS.iter().fold(text, |text, (long, short)| text.replace(long, short));
+    let record = text.strip_prefix("Value(Expr {fetch: Record(").and_then(|t| t.strip_suffix(")}, log),"));
+    record.map_or(text.clone(), |field| format!("%{field},"))
+}
+
+/// `Network {address: N, …, prefix: P}` as `A/P`.
+fn network(text: &str) -> Option<String> {
+    let inner = text.trim_end_matches(',').strip_prefix("Network {")?.strip_suffix('}')?;
+    let field = |name: &str| {
+        let value = inner.split(", ").find_map(|part| part.strip_prefix(name)?.strip_prefix(": "))?;
+        value.parse::<u128>().ok()
+    };
+    let (address, prefix) = (field("address")?, field("prefix")?);
+    let address = match inner.contains("v4: true") {
+        true => IpAddr::V4((address as u32).into()),
+        false => IpAddr::V6(address.into()),
+    };
+    Some(format!("{address}/{prefix},"))
 }
 
 fn is_absent(line: &str) -> bool {
-    [": None,", ": [],", ": false,", ": {},", ": \"\","].iter().any(|end| line.ends_with(end))
+    [": None,", ": [],", ": false,", ": {},", ": \"\",", ": ErrorPages({}),", "percent: 0,"].iter().any(|end| line.ends_with(end))
 }
 
 fn bytes(lines: &[&str]) -> Option<String> {
     let numbers: Option<Vec<u8>> = lines.iter().map(|l| l.trim().trim_end_matches(',').parse().ok()).collect();
     numbers.filter(|n| !n.is_empty()).map(|n| String::from_utf8_lossy(&n).into_owned())
-}
-
-/// Puts `Some(`, a line and `),` on one line, again and again.
-fn short_braces(lines: &[String]) -> Vec<String> {
-    let mut lines = lines.to_vec();
-    loop {
-        let before = lines.len();
-        let mut out: Vec<String> = Vec::new();
-        let mut at = 0;
-        while at < lines.len() {
-            let three = lines.get(at..at + 3).filter(|three| {
-                let close = three[2].trim();
-                three[0].ends_with(['(', '[', '{'])
-                    && matches!(close, ")" | ")," | "]" | "]," | "}" | "},")
-                    && !three[1].trim_end().ends_with(['(', '[', '{'])
-                    && three[0].trim_end().len() + three[1].trim().len() < 110
-            });
-            match three {
-                Some(three) => {
-                    let inner = three[1].trim().trim_end_matches(',');
-                    out.push(format!("{}{inner}{}", three[0], three[2].trim()));
-                    at += 3;
-                }
-                None => {
-                    out.push(lines[at].clone());
-                    at += 1;
-                }
-            }
-        }
-        lines = out;
-        if lines.len() == before {
-            return lines;
-        }
-    }
 }

@@ -21,7 +21,6 @@ pub enum Command {
     ShowVersion,
     ShowErrors(Option<String>),
     ShowEvents,
-    ShowSessions,
     SetTimeout(u64),
     SetProcessLimit(u32),
     ClearCounters { all: bool },
@@ -254,7 +253,6 @@ const WORDS: &[Word] = &[
     word(&["show", "servers", "state"], "[<pool>]", USER, "states of servers", |w| {
         Ok(Command::ShowServersState(w.first().map(|s| (*s).to_owned())))
     }),
-    word(&["show", "sess"], "", OPERATOR, "connections in progress", |_| Ok(Command::ShowSessions)),
     word(
         &["show", "stat"],
         "[json|no-maint|typed|up]*",
@@ -589,14 +587,13 @@ mod tests {
             ("set maxconn frontend fe", ADMIN, "Integer value expected.\n"),
             ("enable frontend", ADMIN, "A frontend name is expected.\n"),
             ("set server be/s1 state ready", OPERATOR, "Permission denied\n"),
-            ("show sess", USER, "Permission denied\n"),
             ("set timeout cli 99999999999999999999d", USER, "Invalid timeout value.\n"),
         ] {
             assert_eq!(parse(line, level), Err(Usage::new(answer)), "{line}");
         }
         let near = parse("show foo", USER).err().map(|u| u.0).unwrap_or_default();
         assert!(near.starts_with("Unknown command, but maybe") && near.contains("  show stat"));
-        assert!(!near.contains("show sess") && near.contains("  quit"));
+        assert!(near.contains("  quit"));
         let far = parse("foo", ADMIN).err().map(|u| u.0).unwrap_or_default();
         assert!(far.starts_with("Unknown command. Please enter") && far.contains("set server"));
         assert!(

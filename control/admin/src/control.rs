@@ -39,7 +39,4 @@ pub trait Control: Send + Sync {
 
     /// Forgets maxima, or all counters.
     fn clear_counters(&self, all: bool);
-
-    /// A line per connection in progress, at most some thousands.
-    fn sessions(&self) -> Vec<String>;
 }

@@ -89,11 +89,11 @@ impl Session {
                     None => "No such frontend.\n".to_owned(),
                 }
             }
-            show => self.show(show, &control.snapshot(), control),
+            show => self.show(show, &control.snapshot()),
         }
     }
 
-    fn show(&self, command: Command, snapshot: &Snapshot, control: &dyn Control) -> Answer {
+    fn show(&self, command: Command, snapshot: &Snapshot) -> Answer {
         match command {
             Command::ShowInfo(Output::Plain) => info::info(snapshot),
             Command::ShowInfo(Output::Typed) => info::info_typed(snapshot),
@@ -111,9 +111,6 @@ impl Session {
             Command::ShowVersion => format!("{}\n", snapshot.process.version),
             Command::ShowErrors(proxy) => show_errors(proxy.as_deref(), snapshot),
             Command::ShowEvents => show_events(snapshot),
-            Command::ShowSessions => {
-                control.sessions().iter().fold(String::new(), |text, line| text + line + "\n")
-            }
             Command::GetWeight(target) => match find(&target, snapshot) {
                 Ok((_, server)) => format!("{} (initial {})\n", server.user_weight, server.initial_weight),
                 Err(text) => text,
@@ -336,10 +333,6 @@ pub(crate) mod tests {
 
         fn clear_counters(&self, all: bool) {
             self.0.lock().push(format!("clear {all}"));
-        }
-
-        fn sessions(&self) -> Vec<String> {
-            vec!["0x1: proto=tcpv4".into()]
         }
     }
 

@@ -285,13 +285,14 @@ impl Machine {
         (self.maintenance, self.pool_has_none) = (old.maintenance, old.pool_has_none);
         if let (Some(new), Some(was)) = (&mut self.schedule, &old.schedule) {
             new.enabled = was.enabled;
-            new.next = new.next.min(was.next);
-            new.regular = new.regular.min(was.regular);
+            // The old times hold, unless the new interval is shorter: many reloads must not mean many checks.
+            let latest = setup.first_at + new.interval;
+            (new.next, new.regular) = (was.next.min(latest), was.regular.min(latest));
             new.running = was.running;
         }
         if let (Some(new), Some(was)) = (&mut self.agent, &old.agent) {
             (new.enabled, new.down, new.running) = (was.enabled, was.down, was.running);
-            new.next = new.next.min(was.next);
+            new.next = was.next.min(setup.first_at + new.interval);
         }
         self.forget_running(true);
         let mut actions = Vec::new();

@@ -1,15 +1,20 @@
 //! The desk: statistics pages, metrics and runtime commands look at and change the running cycle here.
 
-use crate::checks::Checks;
-use crate::cycle::{Cycle, Opened};
+use crate::cycle::Cycle;
 use crate::process::Process;
 use crate::view;
+use crate::worker::Command;
+use admin::{Control, HealthWord, Refusal, ServerChange, SiteChange};
 use arc_swap::ArcSwapOption;
-use dashboard::request::{Form, FormAction, Outcome, PageForm, PageRequest};
-use dashboard::{PageOptions, Scopes, Snapshot};
+use dashboard::request::{Form, Outcome, PageForm, PageRequest};
+use dashboard::{Admin, PageOptions, Scopes, Snapshot};
+use health::Checks;
+use listener::Accepting;
 use plan::site::Statistics;
-use pool::{AdminCause, AdminState, Health, Pool, Server};
+use pool::{AdminCause, AdminState, Health, Server, ServerEndpoint};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc::UnboundedSender;
 use web::{PagesAnswer, PagesRequest};
 
 /// Looks at and changes the running cycle.
@@ -18,13 +23,21 @@ pub(crate) struct Desk {
     cycle: ArcSwapOption<Cycle>,
     process: OnceLock<Arc<Process>>,
     checks: OnceLock<Checks>,
+    workers: OnceLock<Vec<UnboundedSender<Command>>>,
 }
 
 impl Desk {
     /// The process begins.
-    pub fn begin(&self, process: &Arc<Process>, cycle: &Arc<Cycle>, checks: &Checks) {
+    pub fn begin(
+        &self,
+        process: &Arc<Process>,
+        cycle: &Arc<Cycle>,
+        checks: &Checks,
+        workers: Vec<UnboundedSender<Command>>,
+    ) {
         let _ = self.process.set(Arc::clone(process));
         let _ = self.checks.set(checks.clone());
+        let _ = self.workers.set(workers);
         self.show(cycle);
     }
 
@@ -95,8 +108,8 @@ impl Desk {
         let Some(pool) = cycle.pools.values().find(|p| form.means(&p.plan.name, p.plan.id)) else {
             return Outcome::Error;
         };
-        let servers: Vec<_> = form.servers.iter().filter_map(|name| pool.server(name)).collect();
-        let done = servers.iter().filter(|server| self.act(server, form.action)).count();
+        let change = |name: &String| self.change(&cycle, &pool.plan.name, name, &ServerChange::of(form.action));
+        let done = form.servers.iter().filter(|name| change(name).is_ok()).count();
         match done {
             0 => Outcome::Nothing,
             n if n == form.servers.len() => Outcome::Done,
@@ -104,25 +117,112 @@ impl Desk {
         }
     }
 
-    fn act(&self, server: &Arc<Server>, action: FormAction) -> bool {
-        let admin = |state| server.set_admin(state, AdminCause::Operator);
-        let checks = self.checks.get();
-        match action {
-            FormAction::Ready => admin(AdminState::Ready),
-            FormAction::Drain => admin(AdminState::Drain),
-            FormAction::Maintenance => admin(AdminState::Maintenance),
-            FormAction::HealthUp => server.set_health(Health::Up),
-            FormAction::HealthDown => server.set_health(Health::Down),
-            FormAction::HealthStopping => admin(AdminState::Drain),
-            FormAction::AgentUp => server.set_agent_health(Health::Up),
-            FormAction::AgentDown => server.set_agent_health(Health::Down),
-            FormAction::EnableHealth => return checks.is_some_and(|c| c.enable_checks(server, true)),
-            FormAction::DisableHealth => return checks.is_some_and(|c| c.enable_checks(server, false)),
-            FormAction::EnableAgent => return checks.is_some_and(|c| c.enable_agent(server, true)),
-            FormAction::DisableAgent => return checks.is_some_and(|c| c.enable_agent(server, false)),
-            FormAction::Shutdown => return false,
+    /// Takes the readings of this second.
+    pub fn sample(&self) {
+        if let (Some(process), Some(cycle)) = (self.process.get(), self.cycle.load_full()) {
+            let readings = view::readings(process, &cycle);
+            process.rates.lock().sample(crate::process::unix_ms(), readings);
         }
-        true
+    }
+
+    fn change(&self, cycle: &Cycle, pool: &str, server: &str, change: &ServerChange) -> Result<(), Refusal> {
+        let gone = || Refusal::new(format!("no server {pool}/{server}"));
+        let server = cycle.pools.get(pool).and_then(|pool| pool.server(server)).ok_or_else(gone)?;
+        let checks = self.checks.get();
+        let switched = |done: Option<bool>, what: &str| match done {
+            Some(true) => Ok(()),
+            _ => Err(Refusal::new(format!("{what} is not configured on this server"))),
+        };
+        match change {
+            ServerChange::Admin(state) => server.set_admin(admin_state(*state), AdminCause::Operator),
+            ServerChange::Health(HealthWord::Up) => server.set_health(Health::Up),
+            ServerChange::Health(HealthWord::Down) => server.set_health(Health::Down),
+            ServerChange::Health(HealthWord::Stopping) => {
+                server.set_admin(AdminState::Drain, AdminCause::Operator);
+            }
+            ServerChange::AgentUp(true) => server.set_agent_health(Health::Up),
+            ServerChange::AgentUp(false) => server.set_agent_health(Health::Down),
+            ServerChange::Checks(on) => {
+                return switched(checks.map(|c| c.enable_checks(server, *on)), "a health check");
+            }
+            ServerChange::Agent(on) => return switched(checks.map(|c| c.enable_agent(server, *on)), "an agent"),
+            ServerChange::Weight(weight) => server.set_weight(*weight),
+            ServerChange::Limit(limit) => server.set_max_connections((*limit > 0).then_some(*limit)),
+            ServerChange::Address(ip, port) => {
+                let port = port.or_else(|| port_of(server)).unwrap_or(0);
+                server.set_address(ServerEndpoint::Tcp(SocketAddr::new(*ip, port)));
+            }
+            ServerChange::CheckAddress(_)
+            | ServerChange::CheckPort(_)
+            | ServerChange::AgentAddress(_)
+            | ServerChange::AgentPort(_)
+            | ServerChange::AgentSend(_)
+            | ServerChange::ShutdownSessions => {
+                return Err(Refusal::new("this cannot be changed at run time yet; edit the file and reload"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn admin_state(state: Admin) -> AdminState {
+    match state {
+        Admin::Ready => AdminState::Ready,
+        Admin::Drain => AdminState::Drain,
+        Admin::Maintenance => AdminState::Maintenance,
+    }
+}
+
+fn port_of(server: &Arc<Server>) -> Option<u16> {
+    match server.address() {
+        ServerEndpoint::Tcp(address) => Some(address.port()),
+        ServerEndpoint::Unix(_) => None,
+    }
+}
+
+impl Control for Desk {
+    fn snapshot(&self) -> Snapshot {
+        Desk::snapshot(self)
+    }
+
+    fn change_server(&self, pool: &str, server: &str, change: ServerChange) -> Result<(), Refusal> {
+        let cycle = self.cycle.load_full().ok_or_else(|| Refusal::new("starting"))?;
+        self.change(&cycle, pool, server, &change)
+    }
+
+    fn change_site(&self, site: &str, change: SiteChange) -> Result<(), Refusal> {
+        let cycle = self.cycle.load_full().ok_or_else(|| Refusal::new("starting"))?;
+        let state = cycle.sites.iter().find(|s| s.name == site);
+        let state = state.ok_or_else(|| Refusal::new(format!("no site {site}")))?;
+        let accepting = match change {
+            SiteChange::Limit(limit) => {
+                state.quota.set_limit(if limit == 0 { u32::MAX } else { limit });
+                return Ok(());
+            }
+            SiteChange::Pause => Accepting::Paused,
+            SiteChange::Resume => Accepting::Yes,
+            SiteChange::Shutdown => Accepting::Drain,
+        };
+        for worker in self.workers.get().into_iter().flatten() {
+            let _ = worker.send(Command::Accept(site.to_string(), accepting));
+        }
+        Ok(())
+    }
+
+    fn set_process_limit(&self, limit: u32) -> Result<(), Refusal> {
+        let process = self.process.get().ok_or_else(|| Refusal::new("starting"))?;
+        process.quota.set_limit(limit);
+        Ok(())
+    }
+
+    fn clear_counters(&self, all: bool) {
+        let (Some(process), Some(cycle)) = (self.process.get(), self.cycle.load_full()) else { return };
+        process.rates.lock().clear_max();
+        cycle.sites.iter().for_each(|site| site.stats.clear(all));
+        for pool in cycle.pools.values() {
+            pool.stats.clear(all);
+            pool.servers.iter().for_each(|server| server.stats.clear(all));
+        }
     }
 }
 
@@ -159,6 +259,3 @@ pub(crate) fn binds(plan: &plan::Plan) -> Vec<(String, plan::Bind)> {
     });
     runtime.chain(metrics).collect()
 }
-
-#[allow(dead_code)]
-fn unused(_: &Opened, _: &Pool) {}

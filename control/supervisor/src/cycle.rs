@@ -16,14 +16,19 @@ pub(crate) struct Cycle {
     pub pools: Arc<HashMap<String, Arc<Pool>>>,
     /// HTTP sites by name.
     pub http: Arc<web::Sites>,
+    /// TCP sites by name.
+    pub tcp: Arc<TcpSites>,
     pub listeners: Vec<Arc<Listener>>,
     /// Counters of all sites, in order of the plan.
     pub sites: Vec<Arc<SiteState>>,
     /// Log routes of pools for health events.
-    pub pool_logs: HashMap<String, LogRoute>,
+    pub pool_logs: Arc<HashMap<String, LogRoute>>,
     /// Log route of the process.
     pub log: LogRoute,
 }
+
+/// All TCP sites by name.
+pub(crate) type TcpSites = HashMap<String, Arc<stream::Site>>;
 
 /// Sockets by address.
 pub(crate) type Opened = HashMap<plan::BindAddress, Arc<Socket>>;
@@ -60,11 +65,12 @@ impl Cycle {
         let pools = Arc::new(build_pools(&plan, process, previous, &mut problems));
         let mut logs = Logs { process, plan: &plan, problems: &mut problems };
         let pool_logs =
-            plan.pools.iter().map(|p| (p.name.clone(), logs.route(&p.event_logs, None))).collect();
+            Arc::new(plan.pools.iter().map(|p| (p.name.clone(), logs.route(&p.event_logs, None))).collect());
         let log = logs.route(&plan.process.logs, None);
         let http = Arc::new(http_sites(&plan, &sites, &pools, &mut logs));
+        let tcp = Arc::new(tcp_sites(&plan, &sites, &pools, &mut logs));
         if problems.is_empty() {
-            Ok(Cycle { plan, pools, http, listeners, sites, pool_logs, log })
+            Ok(Cycle { plan, pools, http, tcp, listeners, sites, pool_logs, log })
         } else {
             Err(problems)
         }
@@ -223,38 +229,82 @@ impl Logs<'_> {
     }
 }
 
+/// What running sites of both modes have in common.
+struct Ways {
+    routes: Vec<Option<Arc<Pool>>>,
+    default_pool: Option<Arc<Pool>>,
+    log: Option<LogRoute>,
+    line: Line,
+    error_line: Option<Line>,
+}
+
+impl Ways {
+    fn of(site: &plan::Site, pools: &HashMap<String, Arc<Pool>>, logs: &mut Logs<'_>) -> Ways {
+        let named = |name: &String| pools.get(name).cloned();
+        let route = |route: &plan::Route| match &route.target {
+            plan::RouteTarget::Pool(name) => named(name),
+            plan::RouteTarget::Computed(_) => None,
+        };
+        let log = logs.route(&site.log.targets, site.log.tag.as_ref());
+        Ways {
+            routes: site.routes.iter().map(route).collect(),
+            default_pool: site.default_pool.as_ref().and_then(named),
+            log: (!site.log.targets.is_empty()).then_some(log),
+            line: Line::of(&site.log.line),
+            error_line: site.log.error_line.as_ref().map(Line::of_template),
+        }
+    }
+}
+
 fn http_sites(
     plan: &Plan,
     states: &[Arc<SiteState>],
     pools: &Arc<HashMap<String, Arc<Pool>>>,
     logs: &mut Logs<'_>,
 ) -> web::Sites {
-    let limits = match plan.process.head_bytes {
-        Some(bytes) => Limits { head_bytes: bytes, ..Limits::default() },
-        None => Limits::default(),
-    };
+    let head_bytes = plan.process.head_bytes.unwrap_or(Limits::default().head_bytes);
+    let limits = Limits { head_bytes, ..Limits::default() };
     let mut sites = web::Sites::new();
     for (site, state) in plan.sites.iter().zip(states).filter(|(site, _)| site.mode == Mode::Http) {
-        let route = logs.route(&site.log.targets, site.log.tag.as_ref());
-        let named = |name: &String| pools.get(name).cloned();
+        let Ways { routes, default_pool, log, line, error_line } = Ways::of(site, pools, logs);
         let running = web::Site {
             plan: site.clone(),
             stats: Arc::clone(&state.stats),
             pools: Arc::clone(pools),
-            routes: site
-                .routes
-                .iter()
-                .map(|route| match &route.target {
-                    plan::RouteTarget::Pool(name) => named(name),
-                    plan::RouteTarget::Computed(_) => None,
-                })
-                .collect(),
-            default_pool: site.default_pool.as_ref().and_then(named),
+            routes,
+            default_pool,
             limits,
-            log: (!site.log.targets.is_empty()).then_some(route),
-            line: Line::of(&site.log.line),
-            error_line: site.log.error_line.as_ref().map(Line::of_template),
+            log,
+            line,
+            error_line,
             process: Arc::clone(&logs.process.web),
+        };
+        sites.insert(site.name.clone(), Arc::new(running));
+    }
+    sites
+}
+
+fn tcp_sites(
+    plan: &Plan,
+    states: &[Arc<SiteState>],
+    pools: &Arc<HashMap<String, Arc<Pool>>>,
+    logs: &mut Logs<'_>,
+) -> TcpSites {
+    let log_process = Arc::new(logs.process.log.clone());
+    let mut sites = TcpSites::new();
+    for (site, state) in plan.sites.iter().zip(states).filter(|(site, _)| site.mode == Mode::Tcp) {
+        let Ways { routes, default_pool, log, line, error_line } = Ways::of(site, pools, logs);
+        let running = stream::Site {
+            plan: site.clone(),
+            stats: Arc::clone(&state.stats),
+            pools: Arc::clone(pools),
+            routes,
+            default_pool,
+            log,
+            line,
+            error_line,
+            process: Arc::clone(&logs.process.stats),
+            log_process: Arc::clone(&log_process),
         };
         sites.insert(site.name.clone(), Arc::new(running));
     }

@@ -8,8 +8,8 @@
 //!
 //! Whatever fails while a new cycle is prepared leaves the running one untouched.
 
-mod checks;
 mod control;
+mod sockets;
 mod cycle;
 mod limits;
 mod load;

@@ -1,8 +1,10 @@
 //! What belongs to the process and outlives every cycle.
 
 use crate::watcher::Watcher;
+use arc_swap::ArcSwap;
 use listener::Quota;
 use plan::Severity;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use telemetry::{Event, Events, LogHub, LogProcess, LogQueue, LogRoute, ProcessStats, Rates};
@@ -27,6 +29,8 @@ pub(crate) struct Process {
     pub clock: pool::Clock,
     /// Recent events.
     pub events: parking_lot::Mutex<Events>,
+    /// Log routes of the running cycle's pools.
+    pub pool_logs: ArcSwap<HashMap<String, LogRoute>>,
     /// Rates by the second.
     pub rates: parking_lot::Mutex<Rates>,
     queue: parking_lot::Mutex<LogQueue>,
@@ -63,6 +67,7 @@ impl Process {
             web: Arc::new(web),
             clock: pool::Clock::system(),
             events: parking_lot::Mutex::new(Events::new(1024)),
+            pool_logs: ArcSwap::default(),
             rates: parking_lot::Mutex::default(),
             queue: parking_lot::Mutex::new(hub.queue()),
             route: parking_lot::Mutex::new(LogRoute::none()),
@@ -131,6 +136,12 @@ impl Process {
     /// Keeps an event and writes its line to the process's log.
     pub fn event(&self, event: Event) {
         let route = self.route.lock().clone();
+        self.event_to(&route, event);
+    }
+
+    /// Keeps an event of a pool and writes its line where the pool's events go.
+    pub fn pool_event(&self, pool: &str, event: Event) {
+        let route = self.pool_logs.load().get(pool).cloned().unwrap_or_else(LogRoute::none);
         self.event_to(&route, event);
     }
 

@@ -1,15 +1,16 @@
 //! The life of the process, on the control thread: start, signals, reloads, stop.
 
-use crate::checks::Checks;
 use crate::control::{self, Desk};
 use crate::cycle::{Cycle, Opened};
 use crate::load::{Input, load};
 use crate::notify::Notifier;
 use crate::process::{Process, say};
 use crate::signals::{Asked, Signals};
+use crate::sockets::Sockets;
 use crate::watcher::Watcher;
 use crate::worker::{Command, Handle};
 use crate::{limits, privileges};
+use health::Checks;
 use listener::Quota;
 use plan::{Plan, Problem, Problems};
 use std::path::PathBuf;
@@ -63,6 +64,7 @@ struct Running {
     workers: Vec<Handle>,
     pid_files: Vec<PathBuf>,
     notifier: Notifier,
+    sockets: Sockets,
 }
 
 fn run_inside(options: &Options) -> Result<(), Problems> {
@@ -140,17 +142,20 @@ impl Running {
         process.set_watcher(Arc::clone(&watcher));
         let cycle = Arc::new(Cycle::prepare(plan, &process, None, opened)?);
         process.set_log(cycle.log.clone());
-        let checks = Checks::start(&process, &cycle, &watcher);
+        let checks = start_checks(&process, &watcher);
+        follow(&process, &checks, &cycle);
         let workers: Vec<Handle> = (0..threads)
             .map(|index| Handle::start(index, Arc::clone(&process)))
             .collect::<Result<_, _>>()
             .map_err(|error| failed("start a worker", error))?;
         watcher.set_workers(workers.iter().map(Handle::commands).collect());
-        desk.begin(&process, &cycle, &checks);
+        desk.begin(&process, &cycle, &checks, workers.iter().map(Handle::commands).collect());
+        let sockets = Sockets::open(&cycle.plan, opened, &desk);
+        tokio::task::spawn_local(sample(Arc::clone(&process), Arc::clone(&desk)));
         for worker in &workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
         }
-        Ok(Running { process, cycle, desk, checks, workers, pid_files, notifier })
+        Ok(Running { process, cycle, desk, checks, workers, pid_files, notifier, sockets })
     }
 
     /// Serves until a signal ends it.
@@ -193,7 +198,8 @@ impl Running {
 
     fn swap(&mut self, cycle: Arc<Cycle>, begun: Instant) {
         self.process.set_log(cycle.log.clone());
-        self.checks.replace(&cycle);
+        follow(&self.process, &self.checks, &cycle);
+        self.sockets.follow(&cycle.plan, &self.desk);
         for worker in &self.workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
         }
@@ -247,6 +253,44 @@ impl Running {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Starts the checks; what they find goes to the logs and to whoever waits for a server.
+fn start_checks(process: &Arc<Process>, watcher: &Watcher) -> Checks {
+    let teller = Arc::clone(process);
+    let (checks, task) = Checks::new(Box::new(move |pool, event| teller.pool_event(&pool.plan.name, event)));
+    watcher.set_next(checks.observer());
+    tokio::task::spawn_local(task);
+    checks
+}
+
+/// Checks and health events follow a cycle.
+fn follow(process: &Process, checks: &Checks, cycle: &Cycle) {
+    process.pool_logs.store(Arc::clone(&cycle.pool_logs));
+    let pools: Vec<_> = cycle.pools.values().cloned().collect();
+    checks.replace(&pools, cycle.plan.process.spread_checks_percent);
+}
+
+/// Rates and load, every second.
+async fn sample(process: Arc<Process>, desk: Arc<Desk>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    let (mut then, mut used) = (Instant::now(), cpu_time());
+    loop {
+        every.tick().await;
+        desk.sample();
+        let (elapsed, cpu) = (then.elapsed(), cpu_time());
+        (then, used) = {
+            let busy = (cpu - used).as_micros() * 100 / (elapsed.as_micros().max(1) * process.workers as u128);
+            process.set_idle_percent(100u64.saturating_sub(busy as u64));
+            (Instant::now(), cpu)
+        };
+    }
+}
+
+/// Processor time of this process so far.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Cores this process may use.

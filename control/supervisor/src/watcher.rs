@@ -1,16 +1,16 @@
 //! Hears what happens at servers: passes it to the checks, and wakes requests that wait for a lost server.
 
 use crate::worker::Command;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use pool::{AdminState, Change, Observer, Outcome, Server};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Hears what happens at servers.
 #[derive(Default)]
 pub(crate) struct Watcher {
     workers: RwLock<Vec<UnboundedSender<Command>>>,
-    next: Mutex<Option<Arc<dyn Observer>>>,
+    next: OnceLock<Arc<dyn Observer>>,
 }
 
 impl Watcher {
@@ -21,23 +21,19 @@ impl Watcher {
 
     /// This one hears everything too: the checks.
     pub fn set_next(&self, next: Arc<dyn Observer>) {
-        *self.next.lock() = Some(next);
-    }
-
-    fn next(&self) -> Option<Arc<dyn Observer>> {
-        self.next.lock().clone()
+        let _ = self.next.set(next);
     }
 }
 
 impl Observer for Watcher {
     fn outcome(&self, server: &Server, outcome: Outcome) {
-        if let Some(next) = self.next() {
+        if let Some(next) = self.next.get() {
             next.outcome(server, outcome);
         }
     }
 
     fn changed(&self, server: &Server, change: Change) {
-        if let Some(next) = self.next() {
+        if let Some(next) = self.next.get() {
             next.changed(server, change);
         }
         let lost = matches!(

@@ -1,9 +1,10 @@
 //! A worker: one thread, one current-thread runtime, its own connections.
 
-use crate::cycle::{Cycle, Listener};
+use crate::cycle::{Cycle, Listener, TcpSites};
 use crate::process::Process;
 use listener::{Accepted, Accepting, Gates, Intake, Trouble};
 use plan::Mode;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Run(Arc<Cycle>),
     /// Something about the server with this uid changed: look again, whoever waits for it.
     Look(u32),
+    /// Connections of this site are taken, or not.
+    Accept(String, Accepting),
     /// Stop accepting and end idle connections; those in use go on.
     Drain,
     /// End now.
@@ -70,19 +73,35 @@ fn work(index: usize, process: &Arc<Process>, inbox: mpsc::UnboundedReceiver<Com
     }
 }
 
+/// An accept loop.
+struct Running {
+    site: String,
+    command: watch::Sender<Accepting>,
+}
+
 /// What a worker has at hand.
 struct Station {
     worker: Worker,
     process: Arc<Process>,
     web: Rc<web::Local>,
-    intakes: HashMap<*const Listener, watch::Sender<Accepting>>,
+    tcp: Rc<stream::Local>,
+    tcp_sites: Rc<RefCell<Arc<TcpSites>>>,
+    intakes: HashMap<*const Listener, Running>,
 }
 
 impl Station {
     fn new(index: usize, process: &Arc<Process>) -> Station {
         let worker = Worker::new(index);
         let web = web::Local::new(worker.clone(), process.hub.queue(), process.hub.zone(), &process.clock);
-        Station { worker, web, process: Arc::clone(process), intakes: HashMap::new() }
+        let tcp = stream::Local::new(worker.clone(), process.hub.queue(), process.hub.zone());
+        Station {
+            worker,
+            web,
+            tcp,
+            tcp_sites: Rc::default(),
+            process: Arc::clone(process),
+            intakes: HashMap::new(),
+        }
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
@@ -92,8 +111,12 @@ impl Station {
             match command {
                 Command::Run(cycle) => self.follow(&cycle),
                 Command::Look(uid) => self.worker.deadlines.wake_watching(uid),
+                Command::Accept(site, accepting) => {
+                    let of_site = self.intakes.values().filter(|intake| intake.site == site);
+                    of_site.for_each(|intake| tell(&intake.command, accepting));
+                }
                 Command::Drain => {
-                    self.intakes.drain().for_each(|(_, command)| drop(command.send(Accepting::Drain)));
+                    self.intakes.drain().for_each(|(_, intake)| tell(&intake.command, Accepting::Drain));
                     self.web.stop();
                 }
                 Command::Stop => break,
@@ -104,23 +127,24 @@ impl Station {
     /// Starts what is new, drains what is gone; what stays does not notice.
     fn follow(&mut self, cycle: &Arc<Cycle>) {
         self.web.replace(Arc::clone(&cycle.http));
+        *self.tcp_sites.borrow_mut() = Arc::clone(&cycle.tcp);
         let pools = Arc::clone(&cycle.pools);
         self.web.idle.borrow_mut().purge(|server| {
             pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server))
         });
         let wanted: HashMap<*const Listener, &Arc<Listener>> =
             cycle.listeners.iter().map(|l| (Arc::as_ptr(l), l)).collect();
-        self.intakes.retain(|key, command| {
+        self.intakes.retain(|key, intake| {
             let stays = wanted.contains_key(key);
             if !stays {
-                let _ = command.send(Accepting::Drain);
+                tell(&intake.command, Accepting::Drain);
             }
             stays
         });
         for (key, listener) in wanted {
             if !self.intakes.contains_key(&key) {
-                let command = self.accept(listener);
-                self.intakes.insert(key, command);
+                let running = Running { site: listener.site.clone(), command: self.accept(listener) };
+                self.intakes.insert(key, running);
             }
         }
     }
@@ -168,9 +192,21 @@ impl Station {
                     }
                 })
             }
-            Mode::Tcp => Rc::new(move |_| {}),
+            Mode::Tcp => {
+                let (local, sites) = (Rc::clone(&self.tcp), Rc::clone(&self.tcp_sites));
+                Rc::new(move |accepted| {
+                    if let Some(site) = sites.borrow().get(&name) {
+                        spawn_local(stream::serve(Rc::clone(&local), Arc::clone(site), accepted));
+                    }
+                })
+            }
         }
     }
+}
+
+/// A loop that ended hears nothing.
+fn tell(command: &watch::Sender<Accepting>, accepting: Accepting) {
+    let _ = command.send(accepting);
 }
 
 fn told(site: &str, trouble: &Trouble) -> String {

@@ -308,6 +308,82 @@ impl FlowStats {
     }
 }
 
+impl SiteCell {
+    fn counters(&self) -> impl Iterator<Item = &Counter> {
+        [
+            &self.connections,
+            &self.sessions,
+            &self.requests,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.denied_requests,
+            &self.denied_responses,
+            &self.denied_connections,
+            &self.denied_sessions,
+            &self.request_errors,
+            &self.intercepted,
+            &self.failed_rewrites,
+            &self.internal_errors,
+        ]
+        .into_iter()
+        .chain(&self.responses)
+    }
+}
+
+impl FlowCell {
+    fn counters(&self) -> impl Iterator<Item = &Counter> {
+        [
+            &self.sessions,
+            &self.requests,
+            &self.balanced,
+            &self.connects,
+            &self.reuses,
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.denied_requests,
+            &self.denied_responses,
+            &self.connect_errors,
+            &self.response_errors,
+            &self.retries,
+            &self.redispatches,
+            &self.client_aborts,
+            &self.server_aborts,
+            &self.failed_rewrites,
+            &self.internal_errors,
+        ]
+        .into_iter()
+        .chain(&self.responses)
+    }
+
+    fn timings(&self) -> [&Timing; 4] {
+        [&self.queue_time, &self.connect_time, &self.response_time, &self.total_time]
+    }
+}
+
+impl SiteStats {
+    /// Forgets the greatest value, or with `all` every counter. A worker that counts at this very moment
+    /// may keep one of its old sums.
+    pub fn clear(&self, all: bool) {
+        self.current.clear_max();
+        if all {
+            self.workers.iter().flat_map(|w| w.0.counters()).for_each(|counter| counter.set(0));
+        }
+    }
+}
+
+impl FlowStats {
+    /// As [`SiteStats::clear`].
+    pub fn clear(&self, all: bool) {
+        self.current.clear_max();
+        self.queue.clear_max();
+        let cells = || self.workers.iter().map(|w| &w.0);
+        cells().flat_map(FlowCell::timings).for_each(|timing| timing.max.set(0));
+        if all {
+            cells().flat_map(FlowCell::counters).for_each(|counter| counter.set(0));
+        }
+    }
+}
+
 fn cells<T: Default>(workers: usize) -> Box<[Padded<T>]> {
     (0..workers.max(1)).map(|_| Padded::default()).collect()
 }

@@ -160,7 +160,12 @@ impl Copy {
     }
 
     /// Takes bytes from the source once. Nothing is held before.
-    fn poll_take(&mut self, cx: &mut Context<'_>, worker: &Worker, from: &mut Stream) -> Poll<io::Result<()>> {
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &Worker,
+        from: &mut Stream,
+    ) -> Poll<io::Result<()>> {
         if self.streak >= STREAK
             && let Some(pipe) = worker.pipes.take()
         {
@@ -272,7 +277,11 @@ struct Limited<'a> {
 }
 
 impl AsyncRead for Limited<'_> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let room = self.room.min(buf.remaining());
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
         ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut part))?;
@@ -344,7 +353,8 @@ impl Tunnel {
         self.down.moved
     }
 
-    /// Moves both directions; an end of one is passed on as a shutdown of the other side.
+    /// Moves both directions. The first end is passed on as a shutdown, the second by closing, which is left
+    /// to the caller.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -352,21 +362,32 @@ impl Tunnel {
         client: &mut Stream,
         server: &mut Stream,
     ) -> Poll<End> {
-        if !self.up_done && let Poll::Ready(end) = self.up.poll(cx, worker, client, server) {
+        if !self.up_done
+            && let Poll::Ready(end) = self.up.poll(cx, worker, client, server)
+        {
             if let Err(fault) = end {
                 return Poll::Ready(broken(fault, Side::Client, Side::Server));
             }
             self.up_done = true;
-            let _ = Pin::new(&mut *server).poll_shutdown(cx);
+            self.pass_end_to(server, cx);
         }
-        if !self.down_done && let Poll::Ready(end) = self.down.poll(cx, worker, server, client) {
+        if !self.down_done
+            && let Poll::Ready(end) = self.down.poll(cx, worker, server, client)
+        {
             if let Err(fault) = end {
                 return Poll::Ready(broken(fault, Side::Server, Side::Client));
             }
             self.down_done = true;
-            let _ = Pin::new(&mut *client).poll_shutdown(cx);
+            self.pass_end_to(client, cx);
         }
         if self.up_done && self.down_done { Poll::Ready(End::Done) } else { Poll::Pending }
+    }
+
+    /// After the second end both connections are closed, which says the same.
+    fn pass_end_to(&self, stream: &mut Stream, cx: &mut Context<'_>) {
+        if !(self.up_done && self.down_done) {
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        }
     }
 
     /// How long it may be silent now.
@@ -627,13 +648,22 @@ mod tests {
         silent(both(long, short), async |_| {}, Side::Server);
         silent(both(short, short), async |_| {}, Side::Client);
         silent(Silence { tunnel: short, ..both(long, long) }, async |_| {}, Side::Client);
-        silent(Silence { server_fin: short, ..both(long, long) }, async |w| w.client.shutdown().await.unwrap(), Side::Server);
-        silent(Silence { client_fin: short, ..both(long, long) }, async |w| w.server.shutdown().await.unwrap(), Side::Client);
+        silent(
+            Silence { server_fin: short, ..both(long, long) },
+            async |w| w.client.shutdown().await.unwrap(),
+            Side::Server,
+        );
+        silent(
+            Silence { client_fin: short, ..both(long, long) },
+            async |w| w.server.shutdown().await.unwrap(),
+            Side::Client,
+        );
     }
 
     #[test]
     fn a_server_that_takes_no_bytes_is_silent() {
-        let silence = Some(Duration::from_millis(40));
+        // Long enough for the flood to begin on a busy machine.
+        let silence = Some(Duration::from_millis(500));
         story(Silence { client: silence, server: silence, ..Silence::default() }, async |mut world| {
             let much = vec![0; TOTAL];
             let (end, up, _) = tokio::select! {

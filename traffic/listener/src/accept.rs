@@ -1,8 +1,10 @@
 //! One accept loop per worker and listening socket.
 //!
 //! Every connection wakes all workers that sleep, and one gets it: epoll's exclusive mode is not to be had
-//! through tokio, and the lost calls are cheap (a failed accept costs about 0.3 µs). In return a busy
-//! worker, which does not sleep, takes fewer connections than an idle one.
+//! through tokio. Measured with short connections on two cores: 0.2 failed accepts per connection with one
+//! worker, 0.45 with two, 0.7 with four, 1.6 with eight, against about 70 µs that a connection costs in all.
+//! In return a busy worker, which does not sleep, takes fewer connections than an idle one, and all workers
+//! get equal shares.
 
 use crate::{Gates, Peer, Socket, Ticket, prelude};
 use plan::Bind;
@@ -114,7 +116,9 @@ impl Source {
     fn poll_next(&self, cx: &mut Context<'_>, told: Accepting) -> Poll<io::Result<(Stream, Peer)>> {
         match self {
             _ if told == Accepting::Drain => Poll::Ready(self.next_now()),
-            Source::Tcp(s) => s.poll_accept(cx).map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::from(peer))),
+            Source::Tcp(s) => {
+                s.poll_accept(cx).map_ok(|(stream, peer)| (Stream::Tcp(stream), Peer::from(peer)))
+            }
             Source::Unix(s) => s.poll_accept(cx).map_ok(|(stream, _)| (Stream::Unix(stream), Peer::Unix)),
         }
     }

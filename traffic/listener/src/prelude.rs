@@ -3,8 +3,8 @@
 //! The header is looked at without taking it and taken once it is whole, so every byte after it stays in
 //! the socket for whoever serves the connection.
 
-use crate::accept::{Accepted, Intake, Trouble};
 use crate::Peer;
+use crate::accept::{Accepted, Intake, Trouble};
 use plan::Bind;
 use rustix::net::RecvFlags;
 use std::future::poll_fn;
@@ -43,7 +43,10 @@ pub(crate) async fn finish(intake: Rc<Intake>, mut accepted: Accepted) {
     let ready = if expects_header(&intake.plan, peer) {
         deadline.set(Some(HEADER_TIME));
         let mut header = Header::default();
-        deadline.guard(poll_fn(|cx| header.poll(&accepted.stream, cx))).await.unwrap_or_else(|_| Err("not whole in time".to_owned()))
+        deadline
+            .guard(poll_fn(|cx| header.poll(&accepted.stream, cx)))
+            .await
+            .unwrap_or_else(|_| Err("not whole in time".to_owned()))
     } else {
         deadline.set(Some(FIRST_BYTE_TIME));
         let _ = deadline.guard(poll_fn(|cx| poll_bytes(&accepted.stream, cx, look))).await;

@@ -254,16 +254,25 @@ fn hint(bind: &Bind, kind: io::ErrorKind) -> String {
         (BindAddress::Tcp(a), AddrInUse) => {
             format!("stop the program that holds it (ss -ltnp 'sport = :{}')", a.port())
         }
-        (BindAddress::Abstract(name), AddrInUse) => format!("stop the program that holds it (ss -lxp | grep '{name}')"),
+        (BindAddress::Abstract(name), AddrInUse) => {
+            format!("stop the program that holds it (ss -lxp | grep '{name}')")
+        }
         (BindAddress::Tcp(a), PermissionDenied) if a.port() < 1024 => {
             "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned()
         }
         (BindAddress::Tcp(a), AddrNotAvailable) => {
-            format!("{} is not an address of this machine (ip address); 'transparent' binds it all the same", a.ip())
+            format!(
+                "{} is not an address of this machine (ip address); 'transparent' binds it all the same",
+                a.ip()
+            )
         }
         (BindAddress::Unix(_), PermissionDenied) => "the directory must be writable for this user".to_owned(),
-        (BindAddress::Unix(_), NotFound) => "create the directory, or correct the path or the name".to_owned(),
-        (BindAddress::Inherited(fd), _) => format!("descriptor {fd} must be a stream socket opened by the parent"),
+        (BindAddress::Unix(_), NotFound) => {
+            "create the directory, or correct the path or the name".to_owned()
+        }
+        (BindAddress::Inherited(fd), _) => {
+            format!("descriptor {fd} must be a stream socket opened by the parent")
+        }
         _ => String::new(),
     }
 }

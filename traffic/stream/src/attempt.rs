@@ -79,7 +79,9 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
         }
         session.begin_at(&server);
         match connect(session, pool, &server).await {
-            Ok(connection) => return Ok(Linked { stream: session.connected(&server, connection), _slot: slot }),
+            Ok(connection) => {
+                return Ok(Linked { stream: session.connected(&server, connection), _slot: slot });
+            }
             Err(cause) => tries.failed(session, pool, &server, cause)?,
         }
     }
@@ -87,7 +89,13 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
 
 impl Tries {
     /// Takes note of a failure and decides whether there is another try.
-    fn failed(&mut self, session: &mut Session, pool: &Pool, server: &Arc<Server>, cause: Cause) -> Result<(), Cause> {
+    fn failed(
+        &mut self,
+        session: &mut Session,
+        pool: &Pool,
+        server: &Arc<Server>,
+        cause: Cause,
+    ) -> Result<(), Cause> {
         if cause == Cause::ClientAbortConnect {
             return Err(cause);
         }

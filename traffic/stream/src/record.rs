@@ -99,7 +99,9 @@ impl Session {
                 cell.client_aborts.add(1);
             }
             Some(Cause::ClientAbortConnect) => cell.client_aborts.add(1),
-            Some(Cause::TruncatedBody | Cause::BodyTimeout | Cause::ServerWentDown) => cell.server_aborts.add(1),
+            Some(Cause::TruncatedBody | Cause::BodyTimeout | Cause::ServerWentDown) => {
+                cell.server_aborts.add(1)
+            }
             Some(Cause::Denied) => cell.denied_requests.add(1),
             _ => {}
         }

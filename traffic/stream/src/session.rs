@@ -109,7 +109,8 @@ async fn tunnel(session: &mut Session) {
     let silence = session.silence();
     loop {
         session.watch_server();
-        let Session { stream, linked, deadline, local, site, pool, server, bytes_in, bytes_out, .. } = session;
+        let Session { stream, linked, deadline, local, site, pool, server, bytes_in, bytes_out, .. } =
+            session;
         let Some(linked) = linked else { return };
         let moved = |up, down| {
             (*bytes_in, *bytes_out) = (*bytes_in + up, *bytes_out + down);

@@ -7,8 +7,8 @@ use plan::log::LogHeader;
 use plan::pool::{Redispatch, Server as ServerPlan};
 use plan::rule::{IntRange, Matcher, Piece, RecordField, Style, Test};
 use plan::{
-    Action, Bind, BindAddress, Condition, Expr, Fetch, LogAddress, LogFormat, LogTarget, Place, Rule, ServerAddress,
-    Severity, Template,
+    Action, Bind, BindAddress, Condition, Expr, Fetch, LogAddress, LogFormat, LogTarget, Place, Rule,
+    ServerAddress, Severity, Template,
 };
 use pool::{Admission, Ask, NoObserver, Pool};
 use std::cell::RefCell;
@@ -24,7 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-const SHORT: Duration = Duration::from_millis(40);
+/// A time-out that is awaited, yet long enough for a few words on a busy machine.
+const SHORT: Duration = Duration::from_millis(250);
 
 /// What a story starts with.
 struct Setup {
@@ -207,41 +208,50 @@ fn closed(result: &std::io::Result<usize>) {
 
 #[test]
 fn a_dialogue_passes_and_is_counted_while_it_lives() {
-    story(|_| {}, async |world| {
-        let mut client = world.connect().await;
-        let mut server = world.accept().await;
-        client.write_all(b"hello").await.unwrap();
-        expect(&mut server, b"hello").await;
-        server.write_all(b"good morning").await.unwrap();
-        expect(&mut client, b"good morning").await;
-        let (first, sum) = (&world.pool.servers[0].stats, world.stats.sum(|c| &c.bytes_out));
-        assert_eq!((sum, first.sum(|c| &c.bytes_in), first.current.now()), (12, 5, 1));
-        client.shutdown().await.unwrap();
-        expect_end(&mut server).await;
-        drop(server);
-        expect_end(&mut client).await;
-        assert_eq!(world.line().await, "front db/db1 -- in 5 out 12 retries 0");
-        assert_eq!((first.current.now(), world.stats.current.now()), (0, 0));
-        assert_eq!((first.sum(|c| &c.sessions), world.stats.sum(|c| &c.sessions)), (1, 1));
-    });
+    story(
+        |_| {},
+        async |world| {
+            let mut client = world.connect().await;
+            let mut server = world.accept().await;
+            client.write_all(b"hello").await.unwrap();
+            expect(&mut server, b"hello").await;
+            server.write_all(b"good morning").await.unwrap();
+            expect(&mut client, b"good morning").await;
+            let (first, sum) = (&world.pool.servers[0].stats, world.stats.sum(|c| &c.bytes_out));
+            assert_eq!((sum, first.sum(|c| &c.bytes_in), first.current.now()), (12, 5, 1));
+            client.shutdown().await.unwrap();
+            expect_end(&mut server).await;
+            drop(server);
+            expect_end(&mut client).await;
+            assert_eq!(world.line().await, "front db/db1 -- in 5 out 12 retries 0");
+            assert_eq!((first.current.now(), world.stats.current.now()), (0, 0));
+            assert_eq!((first.sum(|c| &c.sessions), world.stats.sum(|c| &c.sessions)), (1, 1));
+        },
+    );
 }
 
 #[test]
 fn who_breaks_it_is_in_the_letters() {
-    story(|_| {}, async |world| {
-        let (client, _server) = dialogue(&world).await;
-        client.set_zero_linger().unwrap();
-        drop(client);
-        assert_eq!(world.line().await, "front db/db1 CD in 1 out 0 retries 0");
-    });
-    story(|_| {}, async |world| {
-        let (mut client, server) = dialogue(&world).await;
-        server.set_zero_linger().unwrap();
-        drop(server);
-        closed(&client.read(&mut [0; 8]).await);
-        assert_eq!(world.line().await, "front db/db1 SD in 1 out 0 retries 0");
-        assert_eq!(world.pool.stats.sum(|c| &c.server_aborts), 1);
-    });
+    story(
+        |_| {},
+        async |world| {
+            let (client, _server) = dialogue(&world).await;
+            client.set_zero_linger().unwrap();
+            drop(client);
+            assert_eq!(world.line().await, "front db/db1 CD in 1 out 0 retries 0");
+        },
+    );
+    story(
+        |_| {},
+        async |world| {
+            let (mut client, server) = dialogue(&world).await;
+            server.set_zero_linger().unwrap();
+            drop(server);
+            closed(&client.read(&mut [0; 8]).await);
+            assert_eq!(world.line().await, "front db/db1 SD in 1 out 0 retries 0");
+            assert_eq!(world.pool.stats.sum(|c| &c.server_aborts), 1);
+        },
+    );
 }
 
 #[test]
@@ -260,13 +270,16 @@ fn who_is_silent_is_in_the_letters() {
 
 #[test]
 fn a_refused_connection_goes_to_another_server() {
-    story(|_| {}, async |mut world| {
-        drop(world.servers.remove(0));
-        drop(dialogue(&world).await);
-        assert_eq!(world.line().await, "front db/db2 -- in 1 out 0 retries +1");
-        assert_eq!(world.pool.servers[0].stats.sum(|c| &c.connect_errors), 1);
-        assert_eq!(world.pool.stats.sum(|c| &c.redispatches), 1);
-    });
+    story(
+        |_| {},
+        async |mut world| {
+            drop(world.servers.remove(0));
+            drop(dialogue(&world).await);
+            assert_eq!(world.line().await, "front db/db2 -- in 1 out 0 retries +1");
+            assert_eq!(world.pool.servers[0].stats.sum(|c| &c.connect_errors), 1);
+            assert_eq!(world.pool.stats.sum(|c| &c.redispatches), 1);
+        },
+    );
 }
 
 #[test]
@@ -373,7 +386,8 @@ fn client_is(network: &str) -> Condition {
 
 #[test]
 fn connection_rules_reject_before_there_is_a_session() {
-    let strict = |s: &mut Setup| s.site.rules.connection = vec![rule(client_is("127.0.0.0/8"), Action::Reject)];
+    let strict =
+        |s: &mut Setup| s.site.rules.connection = vec![rule(client_is("127.0.0.0/8"), Action::Reject)];
     story(strict, async |world| {
         closed(&world.connect().await.read(&mut [0; 8]).await);
         assert_eq!(world.line().await, "");
@@ -410,39 +424,48 @@ fn content_rules_wait_for_bytes_as_long_as_the_delay_allows() {
 
 #[test]
 fn connections_are_cut_when_their_server_goes_down() {
-    story(|s| s.pool.servers[0].cut_when_down = true, async |world| {
-        let (mut client, mut server) = dialogue(&world).await;
-        let first = &world.pool.servers[0];
-        world.worker.deadlines.wake_watching(first.uid);
-        server.write_all(b"y").await.unwrap();
-        expect(&mut client, b"y").await;
-        first.set_health(pool::Health::Down);
-        world.worker.deadlines.wake_watching(first.uid);
-        expect_end(&mut client).await;
-        assert_eq!(world.line().await, "front db/db1 DD in 1 out 1 retries 0");
-    });
+    story(
+        |s| s.pool.servers[0].cut_when_down = true,
+        async |world| {
+            let (mut client, mut server) = dialogue(&world).await;
+            let first = &world.pool.servers[0];
+            world.worker.deadlines.wake_watching(first.uid);
+            server.write_all(b"y").await.unwrap();
+            expect(&mut client, b"y").await;
+            first.set_health(pool::Health::Down);
+            world.worker.deadlines.wake_watching(first.uid);
+            expect_end(&mut client).await;
+            assert_eq!(world.line().await, "front db/db1 DD in 1 out 1 retries 0");
+        },
+    );
 }
 
 #[test]
 fn without_servers_it_is_said_so() {
-    story(|s| s.pool.servers.clear(), async |world| {
-        closed(&world.connect().await.read(&mut [0; 8]).await);
-        assert_eq!(world.line().await, "front db/<NOSRV> SC in 0 out 0 retries 0");
-    });
+    story(
+        |s| s.pool.servers.clear(),
+        async |world| {
+            closed(&world.connect().await.read(&mut [0; 8]).await);
+            assert_eq!(world.line().await, "front db/<NOSRV> SC in 0 out 0 retries 0");
+        },
+    );
 }
 
 #[test]
 fn a_short_line_is_written_when_the_tunnel_stands() {
-    story(|s| s.site.log.line = LogFormat::Short, async |world| {
-        let (client, _server) = (world.connect().await, world.accept().await);
-        while world.stats.sum(|c| &c.sessions) == 0 || std::fs::read(&world.log).unwrap().is_empty() {
-            world.hub.flush(Duration::from_secs(10));
-            tokio::task::yield_now().await;
-        }
-        let (from, to) = (client.local_addr().unwrap(), world.address);
-        let log = std::fs::read_to_string(&world.log).unwrap();
-        assert_eq!(log.trim(), format!("Connect from {from} to {to} (front/TCP)"));
-    });
+    story(
+        |s| s.site.log.line = LogFormat::Short,
+        async |world| {
+            let (client, _server) = (world.connect().await, world.accept().await);
+            while world.stats.sum(|c| &c.sessions) == 0 || std::fs::read(&world.log).unwrap().is_empty() {
+                world.hub.flush(Duration::from_secs(10));
+                tokio::task::yield_now().await;
+            }
+            let (from, to) = (client.local_addr().unwrap(), world.address);
+            let log = std::fs::read_to_string(&world.log).unwrap();
+            assert_eq!(log.trim(), format!("Connect from {from} to {to} (front/TCP)"));
+        },
+    );
 }
 
 #[test]

@@ -151,6 +151,9 @@ fn read_host(host: &str, family: Family, whole: &str) -> Result<Host, String> {
         (Ok(IpAddr::V4(_)), Family::V6) => Err(format!("'{whole}' is no IPv6 address")),
         (Ok(IpAddr::V6(_)), Family::V4) => Err(format!("'{whole}' is no IPv4 address")),
         (Ok(address), _) => Ok(Host::Address(address)),
+        (Err(_), _) if host == whole && host.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(format!("'{whole}' is neither an address nor a host name; a port stands behind a colon: ':{whole}'"))
+        }
         (Err(_), _) if is_host_name(host) => Ok(Host::Name(host.into())),
         (Err(_), _) => Err(format!("'{host}' in '{whole}' is neither an address nor a host name")),
     }

@@ -23,6 +23,7 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
     draft.process = shared.process;
     draft.notes = shared.notes;
     draft.problems = shared.problems;
+    draft.problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
     draft
 }
 

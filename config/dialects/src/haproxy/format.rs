@@ -93,6 +93,13 @@ pub(super) fn log_line(scene: &Scene<'_, '_>, bytes: &[u8]) -> Done<Template> {
     Ok(template)
 }
 
+/// Reads the format of unique ids: spaces are merged as in log lines.
+pub(super) fn unique_id(scene: &Scene<'_, '_>, bytes: &[u8]) -> Done<Template> {
+    let mut template = text(scene, bytes, Phase::Request)?;
+    merge_spaces(&mut template);
+    Ok(template)
+}
+
 struct Formatter<'t> {
     bytes: &'t [u8],
     at: usize,
@@ -244,9 +251,9 @@ fn unknown_alias(name: &str) -> Said {
     Said::new(format!("'%{name}' is no value")).hint("write '%%' for a percent sign")
 }
 
-/// Several spaces count as one, as they come from escaped blanks between values.
+/// Several spaces count as one and those in front as none: they come from escaped blanks between values.
 fn merge_spaces(template: &mut Template) {
-    let mut after_space = false;
+    let mut after_space = true;
     for piece in &mut template.0 {
         match piece {
             Piece::Text(text) => {
@@ -262,4 +269,5 @@ fn merge_spaces(template: &mut Template) {
             Piece::Value(..) => after_space = false,
         }
     }
+    template.0.retain(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
 }

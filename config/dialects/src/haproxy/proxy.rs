@@ -167,7 +167,7 @@ pub(super) fn capture(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Don
 pub(super) fn unique_id_format(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let word = cursor.need("a format")?;
     cursor.end()?;
-    let template = format::text(scene, &word.bytes, Phase::Request).map_err(|said| said.at(1))?;
+    let template = format::unique_id(scene, &word.bytes).map_err(|said| said.at(1))?;
     scene.proxy.site.unique_id = Some(template);
     Ok(())
 }

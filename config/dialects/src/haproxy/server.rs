@@ -154,7 +154,7 @@ const TLS_OPTIONS: &[(&str, usize)] = &[
 const NOT_YET: &[(&str, &str)] = &[
     ("cc", ""),
     ("check-proto", ""),
-    ("check-ssl", "TLS is not supported yet"),
+    ("check-ssl", "TLS to servers comes later; check a plain port"),
     ("check-via-socks4", ""),
     ("enable", ""),
     ("guid", ""),
@@ -172,7 +172,7 @@ const NOT_YET: &[(&str, &str)] = &[
     ("shard", ""),
     ("sni-auto", ""),
     ("socks4", ""),
-    ("ssl", "TLS is not supported yet"),
+    ("ssl", "TLS to servers comes later; use a plain port"),
     ("stick", ""),
     ("strict-maxconn", ""),
     ("ws", ""),

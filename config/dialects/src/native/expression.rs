@@ -24,6 +24,9 @@ use regex::bytes::Regex;
 /// Deepest nesting of conditions and values, named ones included.
 pub(super) const MAX_NESTING: u32 = 64;
 
+/// Most `not` in a row.
+const MAX_NOT: u32 = 4;
+
 /// Ways to compare text; `-i` behind one ignores case.
 const TEXT_MATCHES: &[(&str, TextMatch)] = &[
     ("is", TextMatch::Exact),
@@ -183,7 +186,7 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
         let mut turns = 0;
         while self.take_word("not") {
             turns += 1;
-            if turns > MAX_NESTING {
+            if turns > MAX_NOT {
                 return Err(Fault::new(self.at, "too many 'not'", ""));
             }
         }
@@ -647,6 +650,7 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
 
 fn unknown_value(at: usize, word: &str) -> Fault {
     let hint = match word.strip_prefix("log.") {
+        _ if NAMED.iter().any(|(name, _)| *name == word) => format!("say which, as in {word}.NAME"),
         Some(field) => nearest(field, RECORD.iter().map(|(name, _)| *name)),
         None => nearest(word, value_names()),
     };

@@ -8,15 +8,15 @@ use std::io::{self, ErrorKind};
 const OUR_SHORTAGES: [i32; 6] = [24, 23, 105, 12, 99, 98];
 
 /// The connection was not made.
-pub(super) fn of_connect(error: io::Error) -> Verdict {
-    let ours = is_ours(&error);
+pub(super) fn of_connect(error: &io::Error) -> Verdict {
+    let ours = is_ours(error);
     let status = if ours { CheckStatus::SockErr } else { CheckStatus::L4Con };
-    Verdict { ours, ..Verdict::new(status, None, text(&error)) }
+    Verdict { ours, ..Verdict::new(status, None, text(error)) }
 }
 
 /// The connection broke while we talked.
-pub(super) fn of_talk(error: io::Error) -> Verdict {
-    Verdict::new(CheckStatus::SockErr, None, text(&error))
+pub(super) fn of_talk(error: &io::Error) -> Verdict {
+    Verdict::new(CheckStatus::SockErr, None, text(error))
 }
 
 /// We have no descriptor, port or memory left: that says nothing about the server.

@@ -174,7 +174,7 @@ impl<'a> Attempt<'a> {
     /// Connects, and sends the PROXY header. From then on the time for the answer runs.
     async fn connect(&mut self) -> Result<Stream, Verdict> {
         let opened = self.within(open(self.target)).await?;
-        let mut stream = opened.map_err(errors::of_connect)?;
+        let mut stream = opened.map_err(|error| errors::of_connect(&error))?;
         self.late = CheckStatus::L7Timeout;
         self.left = ANSWER_BYTES;
         if let Some(answer) = self.limits.answer {
@@ -188,7 +188,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn send(&mut self, stream: &mut Stream, bytes: &[u8]) -> Result<(), Verdict> {
-        self.within(stream.write_all(bytes)).await?.map_err(errors::of_talk)
+        self.within(stream.write_all(bytes)).await?.map_err(|error| errors::of_talk(&error))
     }
 
     /// Reads some more behind `into`. 0 = the server closed, or the limit is reached.
@@ -207,7 +207,7 @@ impl<'a> Attempt<'a> {
         };
         into.truncate(start + count);
         self.left -= count;
-        read?.map_err(errors::of_talk)
+        read?.map_err(|error| errors::of_talk(&error))
     }
 
     async fn within<F: Future>(&mut self, step: F) -> Result<F::Output, Verdict> {

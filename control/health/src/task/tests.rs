@@ -368,43 +368,53 @@ async fn stop_ends_the_task() {
     timeout(Duration::from_secs(30), story.task).await.unwrap().unwrap();
 }
 
-/// reliability P17, as far as one process can play it: the loop stands still while checks are on their way.
+/// Suspended or starved, as far as one process can play it: between the steps of each check the loop stands still
+/// for longer than the check may take. The server is well all the time.
 #[tokio::test]
 async fn stall_of_our_own_takes_nobody_down() {
+    const STALL: Duration = Duration::from_millis(700);
     let mut story = Story::begin();
-    let (ready, address) = std::sync::mpsc::channel();
-    // The server lives on a thread of its own: it is well, but slow enough to be cut by the stall.
-    std::thread::spawn(move || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        ready.send(listener.local_addr().unwrap()).unwrap();
-        for stream in listener.incoming() {
-            use std::io::{Read, Write};
-            let Ok(mut stream) = stream else { return };
-            std::thread::spawn(move || {
-                let mut request = [0; 1024];
-                let _ = stream.read(&mut request);
-                std::thread::sleep(Duration::from_millis(40));
-                let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
-            });
-        }
-    });
-    let address = address.recv().unwrap();
+    let address = server_on_a_thread();
     let servers = (0..10).map(|i| {
-        let mut server = server(&format!("s{i}"), address, Duration::from_millis(150));
+        let mut server = server(&format!("s{i}"), address, Duration::from_millis(500));
         server.check.as_mut().unwrap().fall = 1;
         server
     });
     let pool = story.start(&pool_of(servers.collect()));
     until(|| pool.servers.iter().all(|s| s.report().status == CheckStatus::L7Ok), "all passed").await;
-    for _ in 0..3 {
-        // This blocks the only thread of the runtime: checks, timers, everything.
-        std::thread::sleep(Duration::from_millis(700));
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..2 {
+        for _ in 0..2 {
+            std::thread::sleep(STALL);
+            // One round to see what is due, one to begin it: the next stall meets connections half made.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(600)).await;
     }
     while let Ok(event) = story.events.try_recv() {
         let text = event.text();
         assert!(!text.contains("is DOWN"), "{text}");
     }
+}
+
+/// Answers whatever the runtime of the test does.
+fn server_on_a_thread() -> SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request);
+                // Long enough not to be there in the very round in which we ask.
+                std::thread::sleep(Duration::from_millis(40));
+                let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
+            });
+        }
+    });
+    address
 }
 
 #[tokio::test]

@@ -86,7 +86,11 @@ pub(in super::super) fn reqdeny(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'
         false => ("deny", Action::Deny(page(403))),
     };
     scene.shared.old(cursor.line, word, &format!("http-request {verb} if the head matches '{pattern}'"))?;
-    late(scene, cursor, Condition::All(vec![matched, rest]), action)
+    let condition = match rest {
+        Condition::Always => matched,
+        rest => Condition::All(vec![matched, rest]),
+    };
+    late(scene, cursor, condition, action)
 }
 
 /// `reqrep EXPRESSION TEXT [if …]`, `reqirep …`.
