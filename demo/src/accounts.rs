@@ -5,17 +5,17 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::application::Shared;
+use crate::token::Key;
 
 /// How long a token is good for.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
@@ -23,15 +23,8 @@ const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 /// Who may log in, and the key that signs their tokens.
 pub struct Accounts {
     passwords: HashMap<String, String>,
-    signing: EncodingKey,
-    checking: DecodingKey,
+    key: Key,
     payments: AtomicU64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Claims {
-    sub: String,
-    exp: u64,
 }
 
 /// Body of POST /api/v1/auth/login.
@@ -57,8 +50,7 @@ impl Accounts {
         };
         Ok(Self {
             passwords: users.map(read_users).transpose()?.unwrap_or_default(),
-            signing: EncodingKey::from_secret(&secret),
-            checking: DecodingKey::from_secret(&secret),
+            key: Key::new(secret),
             payments: AtomicU64::new(0),
         })
     }
@@ -68,15 +60,13 @@ impl Accounts {
         if *password != login.password {
             return None;
         }
-        let expires = SystemTime::now().duration_since(UNIX_EPOCH).ok()? + TOKEN_LIFE;
-        let claims = Claims { sub: login.email.clone(), exp: expires.as_secs() };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing).ok()
+        self.key.sign(&login.email, TOKEN_LIFE)
     }
 
     fn allows(&self, headers: &HeaderMap) -> bool {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
-        jsonwebtoken::decode::<Claims>(token, &self.checking, &Validation::new(Algorithm::HS256)).is_ok()
+        let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
+        token.and_then(|token| self.key.check(token)).is_some()
     }
 }
 

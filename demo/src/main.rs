@@ -10,6 +10,7 @@ mod dialogs;
 mod faults;
 mod options;
 mod pages;
+mod token;
 mod work;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 //! pattern lists, environment variables) comes through [`Sources`], so nothing here touches a file, a
 //! clock or the environment. Every dialect reports all its problems at once, with file, line and column.
 
+mod formats;
 pub mod haproxy;
 pub mod native;
 
@@ -101,7 +102,7 @@ pub fn read(
         }
         match dialect.or_else(|| recognise(name, text)) {
             Some(Dialect::Haproxy) => haproxy_files.push((file, text.as_slice())),
-            Some(Dialect::Native) => draft.problems.push(native_not_yet(&file)),
+            Some(Dialect::Native) => draft.merge(native::read(&file, text)),
             None => draft.problems.push(unknown_dialect(&file)),
         }
     }
@@ -113,6 +114,7 @@ pub fn read(
 pub fn read_any(bytes: &[u8]) {
     let files = [("fuzz.cfg".to_owned(), bytes.to_vec())];
     let _ = read(&files, Some(Dialect::Haproxy), &NoSources, &Options::default());
+    let _ = read(&files, Some(Dialect::Native), &NoSources, &Options::default());
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = haproxy::condition_check(text, &|_| None);
     }
@@ -132,14 +134,9 @@ fn too_large(file: &Arc<str>) -> Problem {
         .hint("split it, or move long lists into files used by 'acl … -f FILE'")
 }
 
-fn native_not_yet(file: &Arc<str>) -> Problem {
-    Problem::new(Place::new(file, 0, 0), "the native file format is not supported yet")
-        .hint("give a haproxy.cfg")
-}
-
 fn unknown_dialect(file: &Arc<str>) -> Problem {
     Problem::new(Place::new(file, 0, 0), "this is no configuration that is known here")
-        .hint("name a haproxy configuration '….cfg'")
+        .hint("name it '….cfg' (HAProxy) or '….yaml' (ours)")
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn configuration(kind: &str, lines: &str) -> String {
         "d" => defaults("tcp", "") + &body + frontend,
         "n" => defaults("http", " base") + &body + frontend,
         "g" => defaults("http", "") + frontend + "global\n" + &body,
-        "w" => lines.replace(" ;; ", "\n"),
+        "w" => lines.replace(" ;; ", "\n") + "\n",
         other => panic!("unknown kind {other}"),
     }
 }

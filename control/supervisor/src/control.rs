@@ -81,7 +81,7 @@ impl Desk {
         answer(200, content_type, body)
     }
 
-    fn metrics(&self, query: &str) -> PagesAnswer {
+    fn scrape(&self, query: &str) -> PagesAnswer {
         match Scopes::from_query(query) {
             Some(scopes) => {
                 let text = dashboard::metrics::prometheus(&self.snapshot(), scopes);
@@ -146,6 +146,7 @@ impl Desk {
                 return switched(checks.map(|c| c.enable_checks(server, *on)), "a health check");
             }
             ServerChange::Agent(on) => return switched(checks.map(|c| c.enable_agent(server, *on)), "an agent"),
+            ServerChange::ShutdownSessions => server.cut_connections(),
             ServerChange::Weight(weight) => server.set_weight(*weight),
             ServerChange::Limit(limit) => server.set_max_connections((*limit > 0).then_some(*limit)),
             ServerChange::Address(ip, port) => {
@@ -156,8 +157,7 @@ impl Desk {
             | ServerChange::CheckPort(_)
             | ServerChange::AgentAddress(_)
             | ServerChange::AgentPort(_)
-            | ServerChange::AgentSend(_)
-            | ServerChange::ShutdownSessions => {
+            | ServerChange::AgentSend(_) => {
                 return Err(Refusal::new("this cannot be changed at run time yet; edit the file and reload"));
             }
         }
@@ -231,13 +231,17 @@ impl web::Pages for Desk {
         if let Some(path) = &page.metrics_path
             && let Some(query) = request.rest.strip_prefix(path.as_str())
         {
-            return self.metrics(query.trim_start_matches('?'));
+            return self.scrape(query.trim_start_matches('?'));
         }
         let asked = PageRequest::parse(request.rest);
         match request.post {
             Some(body) => self.post(page, &asked, body, request.admin),
             None => self.page(holder, page, &asked, request.admin),
         }
+    }
+
+    fn metrics(&self, query: &str) -> PagesAnswer {
+        self.scrape(query)
     }
 }
 

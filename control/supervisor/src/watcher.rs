@@ -38,7 +38,11 @@ impl Observer for Watcher {
         }
         let lost = matches!(
             change,
-            Change::Down | Change::AgentDown | Change::Suspect(true) | Change::Admin(AdminState::Maintenance)
+            Change::Down
+                | Change::AgentDown
+                | Change::Suspect(true)
+                | Change::Admin(AdminState::Maintenance)
+                | Change::Cut
         );
         if lost {
             for worker in &*self.workers.read() {

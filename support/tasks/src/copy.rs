@@ -81,6 +81,7 @@ pub struct Copy {
     held: Held,
     left: u64,
     moved: u64,
+    spliced: u64,
     streak: usize,
     ended: bool,
 }
@@ -107,7 +108,7 @@ impl Copy {
 
     /// Moves so many bytes and takes no byte more from the source.
     pub fn exactly(bytes: u64) -> Copy {
-        Copy { held: Held::Nothing, left: bytes, moved: 0, streak: 0, ended: false }
+        Copy { held: Held::Nothing, left: bytes, moved: 0, spliced: 0, streak: 0, ended: false }
     }
 
     /// The same, but bytes that were read before go first. They do not count as taken from the source.
@@ -120,6 +121,11 @@ impl Copy {
     /// Bytes given to the target so far.
     pub fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Of these, bytes that went through a pipe.
+    pub fn spliced(&self) -> u64 {
+        self.spliced
     }
 
     /// Bytes that were not yet taken from the source, of [`Copy::exactly`].
@@ -235,6 +241,7 @@ impl Copy {
                 Held::Piped(pipe, length) => {
                     let given = ready!(poll_unsplice(cx, pipe, *length, to))?;
                     *length -= given;
+                    self.spliced += given as u64;
                     given
                 }
             };
@@ -351,6 +358,11 @@ impl Tunnel {
     /// Bytes given to the client so far.
     pub fn down(&self) -> u64 {
         self.down.moved
+    }
+
+    /// Of these, bytes that went through a pipe.
+    pub fn spliced_down(&self) -> u64 {
+        self.down.spliced
     }
 
     /// Moves both directions. The first end is passed on as a shutdown, the second by closing, which is left
@@ -665,11 +677,10 @@ mod tests {
         // Long enough for the flood to begin on a busy machine.
         let silence = Some(Duration::from_millis(500));
         story(Silence { client: silence, server: silence, ..Silence::default() }, async |mut world| {
-            let much = vec![0; TOTAL];
-            let (end, up, _) = tokio::select! {
-                _ = world.client.write_all(&much) => unreachable!("nobody takes it"),
-                end = &mut world.tunnel => end.unwrap(),
-            };
+            let flood = async move { world.client.write_all(&vec![0; TOTAL]).await };
+            let flood = tokio::task::spawn_local(flood);
+            let (end, up, _) = world.tunnel.await.unwrap();
+            assert!(flood.await.unwrap().is_err());
             assert!(matches!(end, End::Silent(Side::Server)), "{end:?}");
             assert!(up > 0);
         });

@@ -394,6 +394,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_of_a_unix_socket_has_no_address() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web.sock");
+        story(local(|b| b.address = BindAddress::Unix(path.clone())), None, async |world| {
+            let mut client = UnixStream::connect(&path).await.unwrap();
+            let mut accepted = world.inbox.accepted().await;
+            assert_eq!((accepted.client, accepted.local), (Peer::Unix, Peer::Unix));
+            client.write_all(b"x").await.unwrap();
+            assert_eq!(accepted.stream.read_u8().await.unwrap(), b'x');
+        });
+    }
+
+    #[test]
     fn a_full_site_accepts_again_when_a_connection_leaves() {
         story(local(|_| {}), Some(2), async |world| {
             let _clients = [world.connect().await, world.connect().await, world.connect().await];

@@ -46,6 +46,8 @@ pub enum Change {
     MaxConnections(Option<u32>),
     /// Its address is another.
     Address,
+    /// Its connections are to be cut, see [`Server::cut_count`].
+    Cut,
 }
 
 /// Hears nothing; for pools without checks and for tests.

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use telemetry::FlowStats;
-use tokio::sync::watch;
 
 /// Steps in which weight and limit grow during the slow start; also the scale of exact weights.
 pub(crate) const STEPS: u32 = 16;
@@ -117,7 +116,7 @@ pub(crate) struct State {
     report: ArcSwap<CheckReport>,
     agent_report: ArcSwap<CheckReport>,
     homes: Mutex<Vec<Weak<Core>>>,
-    cuts: watch::Sender<u64>,
+    cut_count: AtomicU64,
 }
 
 /// A number set at run time in place of a configured one. It counts as long as the configured one is the
@@ -483,15 +482,18 @@ impl Server {
         self.observer.outcome(self, outcome);
     }
 
-    /// Changes its value each time connections to this server are to be cut: by an operator, when it goes
-    /// down (`cut_when_down`), or when a better server comes up (`cut_backups_when_up` there).
-    pub fn cuts(&self) -> watch::Receiver<u64> {
-        self.state.cuts.subscribe()
+    /// How often its connections were to be cut: by an operator, when it goes down (`cut_when_down`), or
+    /// when a better server comes up (`cut_backups_when_up` there). Whoever holds a connection compares it
+    /// with the number at the start; [`Change::Cut`] tells when to look.
+    #[inline]
+    pub fn cut_count(&self) -> u64 {
+        self.state.cut_count.load(Relaxed)
     }
 
     /// Asks all who hold connections to this server to cut them.
     pub fn cut_connections(&self) {
-        self.state.cuts.send_modify(|cuts| *cuts += 1);
+        self.state.cut_count.fetch_add(1, Relaxed);
+        self.observer.changed(self, Change::Cut);
     }
 
     /// Time since it last went into or out of service.
@@ -689,7 +691,7 @@ impl State {
             report: ArcSwap::from_pointee(CheckReport::default()),
             agent_report: ArcSwap::from_pointee(CheckReport::default()),
             homes: Mutex::default(),
-            cuts: watch::Sender::new(0),
+            cut_count: AtomicU64::new(0),
         }
     }
 

@@ -238,6 +238,7 @@ impl Session {
     /// A server was chosen.
     fn begin_at(&mut self, server: &Arc<Server>) {
         self.redispatched |= self.server.as_ref().is_some_and(|before| before.uid != server.uid);
+        self.cuts = server.cut_count();
         self.server = Some(Arc::clone(server));
         let worker = self.local.worker.index;
         server.stats.at(worker).sessions.add(1);
@@ -256,7 +257,6 @@ impl Session {
                 ServerEndpoint::Tcp(address) => Some(*address),
                 ServerEndpoint::Unix(_) => None,
             };
-            self.pool_address = connection.stream.tcp().and_then(|tcp| tcp.local_addr().ok());
         }
         connection.stream
     }

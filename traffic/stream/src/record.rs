@@ -100,7 +100,7 @@ impl Session {
             }
             Some(Cause::ClientAbortConnect) => cell.client_aborts.add(1),
             Some(Cause::TruncatedBody | Cause::BodyTimeout | Cause::ServerWentDown) => {
-                cell.server_aborts.add(1)
+                cell.server_aborts.add(1);
             }
             Some(Cause::Denied) => cell.denied_requests.add(1),
             _ => {}
@@ -145,7 +145,7 @@ impl Session {
         record.client = self.client.ip();
         record.site_address = self.own.ip();
         record.server_address = self.server_address;
-        record.pool_address = self.pool_address;
+        record.pool_address = self.linked.as_ref().and_then(|l| l.stream.tcp()?.local_addr().ok());
         record.accepted_us = self.accepted_us;
         record.requested_us = self.accepted_us;
         record.site = &self.site.plan.name;

@@ -35,8 +35,9 @@ pub(crate) struct Session {
     pub deadline: Deadline,
     pub pool: Option<Arc<Pool>>,
     pub server: Option<Arc<Server>>,
+    /// The server's cut count when it was chosen.
+    pub cuts: u64,
     pub server_address: Option<SocketAddr>,
-    pub pool_address: Option<SocketAddr>,
     pub variables: Variables,
     pub captures: Vec<Vec<u8>>,
     pub times: Times,
@@ -84,7 +85,8 @@ async fn run(session: &mut Session) {
     match Box::pin(open(session)).await {
         Ok(linked) => {
             session.linked = Some(linked);
-            tunnel(session).await;
+            let spliced = tunnel(session).await;
+            session.site.process.at(session.local.worker.index).spliced_bytes_out.add(spliced);
         }
         Err(cause) => session.cause = Some(cause),
     }
@@ -103,15 +105,16 @@ async fn open(session: &mut Session) -> Result<Linked, Cause> {
     Ok(linked)
 }
 
-/// Moves bytes until both sides ended, one broke, or one was silent too long.
-async fn tunnel(session: &mut Session) {
+/// Moves bytes until both sides ended, one broke, or one was silent too long. Gives how many went to the
+/// client through a pipe.
+async fn tunnel(session: &mut Session) -> u64 {
     let mut tunnel = Tunnel::new(session.early_first(), Copy::to_end());
     let silence = session.silence();
     loop {
         session.watch_server();
         let Session { stream, linked, deadline, local, site, pool, server, bytes_in, bytes_out, .. } =
             session;
-        let Some(linked) = linked else { return };
+        let Some(linked) = linked else { return 0 };
         let moved = |up, down| {
             (*bytes_in, *bytes_out) = (*bytes_in + up, *bytes_out + down);
             crate::record::count_bytes(local, site, pool.as_deref(), server.as_deref(), up, down);
@@ -119,7 +122,7 @@ async fn tunnel(session: &mut Session) {
         let ends = (stream, &mut linked.stream);
         let end = both(&mut tunnel, &local.worker, ends, &silence, deadline, moved).await;
         let cause = match end {
-            End::Done => return,
+            End::Done => return tunnel.spliced_down(),
             End::Broken(Side::Client, _) => Cause::ClientAbortData,
             End::Broken(Side::Server, _) => Cause::TruncatedBody,
             End::Silent(Side::Client) => Cause::ClientTimeoutData,
@@ -132,7 +135,7 @@ async fn tunnel(session: &mut Session) {
             End::Fired(_) => continue,
         };
         session.cause = Some(cause);
-        return;
+        return tunnel.spliced_down();
     }
 }
 
@@ -153,8 +156,8 @@ impl Session {
             client_ended: false,
             pool: None,
             server: None,
+            cuts: 0,
             server_address: None,
-            pool_address: None,
             variables: Variables::default(),
             captures: Vec::new(),
             bytes_in: 0,
@@ -201,18 +204,13 @@ impl Session {
         }
     }
 
-    /// Only where going up or down may cut the connection.
     fn watch_server(&self) {
-        let watched = self.server.as_ref().filter(|s| s.plan.cut_when_down || s.plan.backup);
-        self.deadline.watch(watched.map(|server| server.uid));
+        self.deadline.watch(self.server.as_ref().map(|server| server.uid));
     }
 
-    /// The server went down and its connections are cut then, or it is a backup no longer needed.
+    /// The server's connections are to be cut since this one was made.
     fn must_leave_server(&self) -> bool {
-        let (Some(server), Some(pool)) = (&self.server, &self.pool) else { return false };
-        let is_back = |other: &Arc<Server>| other.plan.cut_backups_when_up && other.is_up();
-        (server.plan.cut_when_down && !server.is_up())
-            || (server.plan.backup && pool.servers.iter().any(is_back))
+        self.server.as_ref().is_some_and(|server| server.cut_count() != self.cuts)
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) async fn proxy(conn: &mut Conn, work: &mut Workspace, exchange: &mut 
             },
         };
         drop(slot);
+        conn.deadline.watch(None);
         exchange.note_failure(conn.local.worker.index, &server, failure.cause);
         if failure.cause == Cause::KeepAliveRace {
             // Its other idle connections are likely to be as dead.
@@ -485,7 +486,7 @@ async fn more(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, li
             Poll::Ready(Fired::Watched) => {
                 let server = &connection.server;
                 let lost = !server.is_up() || server.suspect();
-                let cut = !server.is_up() && server.plan.cut_when_down;
+                let cut = exchange.must_leave_server();
                 if lost && (movable || cut) {
                     return Poll::Ready(Err(Cause::ServerWentDown));
                 }
@@ -500,7 +501,6 @@ async fn more(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, li
         }
     })
     .await;
-    conn.deadline.watch(None);
     result
 }
 
@@ -563,6 +563,7 @@ async fn respond(
     let server_keeps = work.response.keep_alive() && received != BodyFraming::UntilClose;
     let mut down = Pump::new(out, received, sent);
     let outcome = transfer(conn, work, exchange, line, &mut down).await;
+    conn.deadline.watch(None);
     exchange.bytes_out += down.written;
     exchange.bytes_in += line.up.moved;
     let body_done = line.up.is_done() && !line.up_failed;
@@ -610,9 +611,17 @@ async fn transfer(
             written = down.written;
             deadline.set(if down.waits_for == Side::Source { server_timeout } else { client_timeout });
         }
-        deadline.poll_fired(cx).map(|_| {
-            Err(if down.waits_for == Side::Source { Cause::BodyTimeout } else { Cause::ClientTimeoutData })
-        })
+        match deadline.poll_fired(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Fired::Watched) if !exchange.must_leave_server() => {
+                deadline.set(if down.waits_for == Side::Source { server_timeout } else { client_timeout });
+                deadline.watch(Some(connection.server.uid));
+                deadline.poll_fired(cx).map(|_| Err(Cause::BodyTimeout))
+            }
+            Poll::Ready(Fired::Watched) => Poll::Ready(Err(Cause::ServerWentDown)),
+            Poll::Ready(_) if down.waits_for == Side::Source => Poll::Ready(Err(Cause::BodyTimeout)),
+            Poll::Ready(_) => Poll::Ready(Err(Cause::ClientTimeoutData)),
+        }
     })
     .await
 }

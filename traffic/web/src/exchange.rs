@@ -3,7 +3,7 @@
 use crate::answer::{self, Own};
 use crate::attempt;
 use crate::client::Conn;
-use crate::local::{PagesRequest, Site, Workspace};
+use crate::local::{PagesAnswer, PagesRequest, Site, Workspace};
 use crate::rules::{self, Denied, Variables, Verdict};
 use crate::scene::Scene;
 use listener::Peer;
@@ -26,6 +26,8 @@ pub(crate) struct Exchange {
     pub number: u64,
     pub pool: Option<Arc<Pool>>,
     pub server: Option<Arc<Server>>,
+    /// The server's cut count when it was chosen.
+    pub cuts: u64,
     pub server_address: Option<std::net::SocketAddr>,
     pub pool_address: Option<std::net::SocketAddr>,
     pub variables: Variables,
@@ -106,6 +108,7 @@ impl Exchange {
             number: conn.requests,
             pool: None,
             server: None,
+            cuts: 0,
             server_address: None,
             pool_address: None,
             variables: Variables::default(),
@@ -340,6 +343,12 @@ async fn decided(
             let scene = Scene { exchange, request: &work.request, response: None };
             answer::fixed(&answer, &exchange.pages(), &scene)
         }
+        Verdict::Metrics => {
+            exchange.intercepted = true;
+            exchange.letters = Some(*b"LR");
+            let query = String::from_utf8_lossy(work.request.query().unwrap_or_default()).into_owned();
+            page_answer(conn.site.process.pages.metrics(&query))
+        }
         Verdict::Redirect(redirect, location) => {
             exchange.intercepted = true;
             exchange.letters = Some(*b"LR");
@@ -474,12 +483,16 @@ async fn statistics(
         String::from_utf8_lossy(rest).into_owned()
     };
     let request = PagesRequest { rest: &rest, post: post.as_deref(), admin };
-    let reply = conn.site.process.pages.answer(holder, page, &request);
+    let own = page_answer(conn.site.process.pages.answer(holder, page, &request));
+    say(conn, work, exchange, own).await
+}
+
+fn page_answer(reply: PagesAnswer) -> Own {
     let mut head = answer::head(reply.status);
     head.fields.append(b"cache-control", b"no-cache");
     head.fields.append(b"content-type", reply.content_type.as_bytes());
     for (name, value) in &reply.headers {
         head.fields.append(name.as_bytes(), value.as_bytes());
     }
-    say(conn, work, exchange, Own::Message(head, reply.body)).await
+    Own::Message(head, reply.body)
 }

@@ -51,6 +51,9 @@ pub struct Process {
 pub trait Pages: Send + Sync {
     /// The answer to `request`, asked at proxy `holder`.
     fn answer(&self, holder: &str, page: &Statistics, request: &PagesRequest<'_>) -> PagesAnswer;
+
+    /// The counters in Prometheus' text format, as far as `query` asks for them.
+    fn metrics(&self, query: &str) -> PagesAnswer;
 }
 
 /// A request to a statistics page.

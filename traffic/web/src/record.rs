@@ -29,6 +29,7 @@ impl Exchange {
         let other = self.server.as_ref().is_some_and(|before| before.uid != server.uid);
         self.redispatched |= other;
         self.balanced = balanced;
+        self.cuts = server.cut_count();
         self.server = Some(Arc::clone(server));
     }
 
@@ -73,7 +74,9 @@ impl Exchange {
             }
             stats.causes.count(cause);
         }
-        if connect {
+        if cause == Cause::NoLocalResource {
+            // Our own shortage says nothing about the server.
+        } else if connect {
             server.note_outcome(Outcome::ConnectFailed);
         } else if !client {
             server.note_outcome(Outcome::BadAnswer);
@@ -110,6 +113,11 @@ impl Exchange {
     pub fn server_keeps(&self) -> bool {
         let pool = self.pool.as_ref().map(|pool| pool.plan.http.connection).unwrap_or_default();
         self.site.plan.http.connection.max(pool) == ConnectionMode::KeepAlive
+    }
+
+    /// The server's connections are to be cut since this request was given to it.
+    pub fn must_leave_server(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.cut_count() != self.cuts)
     }
 
     /// True when another server could take the request.

@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
     Continue,
     /// Our own answer; counted as denied when so marked.
     Answer(Arc<Answer>, Denied),
+    /// The counters in Prometheus' text format.
+    Metrics,
     /// A redirect to this location.
     Redirect(Arc<Redirect>, Vec<u8>),
     /// 401 with this realm.
@@ -201,6 +203,7 @@ fn shared_action(
         Action::Allow => return ControlFlow::Break(Verdict::Continue),
         Action::Deny(answer) => return ControlFlow::Break(Verdict::Answer(Arc::clone(answer), Denied::Yes)),
         Action::Answer(answer) => return ControlFlow::Break(Verdict::Answer(Arc::clone(answer), Denied::No)),
+        Action::Metrics => return ControlFlow::Break(Verdict::Metrics),
         Action::Tarpit(answer) => return ControlFlow::Break(Verdict::Tarpit(Arc::clone(answer))),
         Action::Reject => return ControlFlow::Break(Verdict::Reject),
         Action::SilentDrop => return ControlFlow::Break(Verdict::SilentDrop),

@@ -21,6 +21,7 @@ pub(crate) async fn run(
     let silence = silence(exchange);
     let (mut sent, mut received) = (0, 0);
     loop {
+        conn.deadline.watch(exchange.server.as_ref().map(|server| server.uid));
         let ends = (&mut conn.stream, &mut *server);
         let end = both(&mut tunnel, &conn.local.worker, ends, &silence, &conn.deadline, |up, down| {
             sent += down;
@@ -28,6 +29,10 @@ pub(crate) async fn run(
         })
         .await;
         match end {
+            End::Fired(Fired::Watched) if exchange.must_leave_server() => {
+                exchange.letters = Some(*b"DD");
+                exchange.fail(Cause::ServerWentDown);
+            }
             // Long-lived tunnels outlive reloads and a graceful stop, up to the hard stop.
             End::Fired(Fired::Watched | Fired::Stop) => continue,
             End::Done | End::Fired(Fired::Timeout) => {}
@@ -38,6 +43,7 @@ pub(crate) async fn run(
         }
         break;
     }
+    conn.deadline.watch(None);
     exchange.bytes_out += sent;
     exchange.bytes_in += received;
     work.buffer = conn.local.worker.buffers.take();

@@ -33,7 +33,7 @@ impl Acls {
     pub fn read(scene: &mut Scene<'_, '_>, lines: &[Line]) {
         let mut tests: HashMap<String, (usize, Vec<Condition>)> = HashMap::new();
         for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.text(0) == "acl") {
-            scene.index = index;
+            scene.go_to(index, line);
             match definition(scene, line) {
                 Ok((name, condition)) => {
                     tests.entry(name).or_insert_with(|| (index, Vec::new())).1.push(condition);
@@ -170,7 +170,7 @@ fn test(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<(Condition, sample::O
         sample.expr.fetch = Fetch::Authenticated(sample::users_of_groups(scene, list, &groups));
         patterns.list.clear();
     }
-    if patterns.list.is_empty() && !matches!(how, How::Bool | How::Found) && !patterns.from_file {
+    if rest.is_empty() && !matches!(how, How::Bool | How::Found) {
         let what = format!("'{}' is compared with nothing, so it never holds", sample.name);
         scene.warn(what);
     }
@@ -285,7 +285,7 @@ fn predefined(scene: &Scene<'_, '_>, definition: &[&str]) -> Done<Condition> {
     let (sample, how) = subject(scene, definition[0].as_bytes())?;
     let how = how.map_or_else(|| by_kind(&sample), Ok)?;
     let list = definition[1..].iter().map(|d| d.as_bytes().to_vec()).collect();
-    let patterns = Patterns { how: None, ignore_case: false, from_file: false, list };
+    let patterns = Patterns { how: None, ignore_case: false, list };
     Ok(Condition::Test(Test { expr: sample.expr, matcher: patterns.matcher(how)? }))
 }
 
@@ -293,13 +293,12 @@ fn predefined(scene: &Scene<'_, '_>, definition: &[&str]) -> Done<Condition> {
 struct Patterns {
     how: Option<How>,
     ignore_case: bool,
-    from_file: bool,
     list: Vec<Vec<u8>>,
 }
 
 impl Patterns {
     fn read(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<Patterns> {
-        let mut patterns = Patterns { how: None, ignore_case: false, from_file: false, list: Vec::new() };
+        let mut patterns = Patterns { how: None, ignore_case: false, list: Vec::new() };
         let mut words = words.iter().peekable();
         while let Some(word) = words.next_if(|w| w.text.starts_with('-') && !is_number(&w.text)) {
             let mut argument = || {
@@ -328,7 +327,6 @@ impl Patterns {
         let bytes = scene.shared.file(Path::new(path))?;
         let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
         self.list.extend(lines.filter(|l| !l.is_empty() && l[0] != b'#').map(<[u8]>::to_vec));
-        self.from_file = true;
         Ok(())
     }
 

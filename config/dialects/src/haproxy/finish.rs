@@ -3,17 +3,17 @@
 
 use super::check::CheckDraft;
 use super::format;
-use super::scene::{Kind, LineFormat, Prefix, Proxy, Scene, Shared};
-use super::acl::Acls;
+use super::scene::{Kind, LineFormat, Proxy, Scene, Shared};
+use crate::formats;
 use plan::log::LogFormat;
-use plan::rule::Rules;
-use plan::{Balance, Draft, Mode, Pool, Problem, Site};
+use plan::rule::{Action, Rules};
+use plan::{Balance, Draft, Mode, Pool, Problem, RouteTarget, Site};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The draft of all that was read.
 pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
-    number(&shared, &mut proxies);
+    number(&mut shared, &mut proxies);
     let mut draft = Draft::default();
     for proxy in proxies {
         let (site, pool) = finish(&mut shared, proxy);
@@ -23,14 +23,38 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
     draft.process = shared.process;
     draft.notes = shared.notes;
     draft.problems = shared.problems;
+    check_references(&mut draft, shared.references.into_inner());
     draft.problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
     draft
 }
 
+/// Sections named by expressions must exist.
+fn check_references(draft: &mut Draft, references: Vec<super::scene::Reference>) {
+    for reference in references {
+        let name = &reference.name;
+        let names: Vec<&str> = match reference.pool {
+            true => draft.pools.iter().map(|p| p.name.as_str()).collect(),
+            false => draft.sites.iter().map(|s| s.name.as_str()).collect(),
+        };
+        if !names.contains(&name.as_str()) {
+            let kind = if reference.pool { "backend" } else { "frontend" };
+            let hint = super::keywords::nearest(name, names.into_iter());
+            let problem = Problem::new(reference.place, format!("there is no {kind} '{name}'")).hint(hint);
+            draft.problems.push(problem);
+        }
+    }
+}
+
 /// Numbers for those that did not ask for one, in the order of the file. The runtime socket's own proxy
 /// takes the first.
-fn number(shared: &Shared<'_>, proxies: &mut [Proxy]) {
-    let taken: HashSet<u32> = proxies.iter().filter_map(|p| p.id).collect();
+fn number(shared: &mut Shared<'_>, proxies: &mut [Proxy]) {
+    let mut taken = HashSet::new();
+    for proxy in proxies.iter() {
+        if let Some(id) = proxy.id.filter(|id| !taken.insert(*id)) {
+            let what = format!("'{}' asks for the number {id}, which another section has", proxy.name);
+            shared.problems.push(Problem::new(proxy.place.clone(), what).hint("change one 'id'"));
+        }
+    }
     let mut next = if shared.process.runtime_sockets.is_empty() { 1 } else { 2 };
     for proxy in proxies.iter_mut().filter(|p| p.id.is_none()) {
         while taken.contains(&next) {
@@ -54,9 +78,38 @@ fn finish(shared: &mut Shared<'_>, mut proxy: Proxy) -> (Option<Site>, Option<Po
         Kind::Backend => (Rules::default(), rules),
         _ => (rules, Rules::default()),
     };
+    check_loops(shared, &proxy);
+    check_captures(shared, &proxy, &site_rules);
     let site = proxy.kind.has_site().then(|| site(&proxy, site_rules, line));
     let pool = proxy.kind.has_pool().then(|| pool(proxy, pool_rules));
     (site, pool)
+}
+
+/// A `listen` section that sends to itself would never get anywhere.
+fn check_loops(shared: &mut Shared<'_>, proxy: &Proxy) {
+    let is_self = |name: &String| proxy.kind == Kind::Listen && *name == proxy.name;
+    let routes = proxy.site.routes.iter().filter_map(|route| match &route.target {
+        RouteTarget::Pool(name) => Some((name, &route.place)),
+        RouteTarget::Computed(_) => None,
+    });
+    let default = proxy.site.default_pool.iter().map(|name| (name, &proxy.place));
+    for (name, place) in routes.chain(default).filter(|(name, _)| is_self(name)) {
+        let problem = Problem::new(place.clone(), format!("'{name}' sends to itself"));
+        shared.problems.push(problem.hint("its own servers are used without 'use_backend' or 'default_backend'"));
+    }
+}
+
+/// Slots that rules fill must be there.
+fn check_captures(shared: &mut Shared<'_>, proxy: &Proxy, rules: &Rules) {
+    let slots = proxy.site.request_captures.len();
+    for rule in rules.request.iter().chain(&rules.content) {
+        if let Action::Capture(_, slot) = &rule.action
+            && *slot >= slots
+        {
+            let problem = Problem::new(rule.place.clone(), format!("there is no capture number {slot}"));
+            shared.problems.push(problem.hint("write 'len N' instead of 'id N'"));
+        }
+    }
 }
 
 fn site(proxy: &Proxy, rules: Rules, line: LogFormat) -> Site {
@@ -111,7 +164,12 @@ fn number_servers(shared: &mut Shared<'_>, proxy: &mut Proxy) {
 fn drop_http(shared: &mut Shared<'_>, proxy: &mut Proxy) {
     let mut told = HashSet::new();
     for (place, what) in std::mem::take(&mut proxy.http_only) {
-        if told.insert(what) {
+        let elsewhere = match what {
+            "cookie" | "balance" => !proxy.kind.has_pool(),
+            "monitor-uri" => !proxy.kind.has_site(),
+            _ => false,
+        };
+        if !elsewhere && told.insert(what) {
             shared.warn(place, format!("'{what}' is ignored in '{}': it needs 'mode http'", proxy.name));
         }
     }
@@ -144,6 +202,10 @@ fn warn_about(shared: &mut Shared<'_>, proxy: &Proxy) {
     }
     if proxy.kind.has_site() && proxy.site.binds.is_empty() {
         shared.warn(proxy.place.clone(), format!("the {kind} '{}' has no 'bind' line", proxy.name));
+    }
+    if proxy.kind.has_site() && proxy.logs.is_empty() && !matches!(proxy.line, LineFormat::Short) {
+        let what = format!("the log format of '{}' is ignored: it has no 'log' line", proxy.name);
+        shared.warn(proxy.place.clone(), what);
     }
     if has_unused_expectations(&proxy.check) && proxy.kind.has_pool() {
         let what = format!("the 'http-check' lines of '{}' are ignored without 'option httpchk'", proxy.name);
@@ -199,19 +261,18 @@ fn log_line(shared: &mut Shared<'_>, proxy: &mut Proxy) -> LogFormat {
         shared.warn(proxy.place.clone(), what);
         proxy.line = LineFormat::Tcp;
     }
-    let text = match std::mem::take(&mut proxy.line) {
-        LineFormat::Short => return LogFormat::Short,
-        LineFormat::Custom(template) => return LogFormat::Text(template),
-        LineFormat::Tcp => format::TCP_LOG,
-        LineFormat::Http => format::HTTP_LOG,
-        LineFormat::Clf => format::CLF_LOG,
-    };
-    built_in(shared, proxy, text)
+    match std::mem::take(&mut proxy.line) {
+        LineFormat::Short => LogFormat::Short,
+        LineFormat::Custom(template) => LogFormat::Text(template),
+        LineFormat::Tcp => LogFormat::Text(formats::tcp_log()),
+        LineFormat::Http => LogFormat::Text(formats::http_log()),
+        LineFormat::Clf => built_in(shared, proxy, format::CLF_LOG),
+    }
 }
 
 fn built_in(shared: &mut Shared<'_>, proxy: &mut Proxy, text: &str) -> LogFormat {
     let place = proxy.place.clone();
-    let scene = Scene { shared, proxy, acls: Acls::default(), index: 0, prefix: Prefix::Plain, warnings: Vec::new() };
+    let scene = Scene::new(shared, proxy);
     match format::log_line(&scene, text.as_bytes()) {
         Ok(template) => LogFormat::Text(template),
         Err(_) => {

@@ -3,13 +3,9 @@
 use super::sample;
 use super::said::{Done, Said};
 use super::scene::{Phase, Scene};
+use crate::formats::LOG_STYLE;
 use plan::rule::{Expr, Fetch, Piece, RecordField, Style, Template};
 
-/// Line of `option httplog`.
-pub(super) const HTTP_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
-     %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
-/// Line of `option tcplog`.
-pub(super) const TCP_LOG: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 /// Line of `option httplog clf`.
 pub(super) const CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta \
      %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
@@ -87,8 +83,7 @@ pub(super) fn text(scene: &Scene<'_, '_>, bytes: &[u8], phase: Phase) -> Done<Te
 
 /// Reads a log line. Values that are not there leave a `-`; nothing in them can forge a line.
 pub(super) fn log_line(scene: &Scene<'_, '_>, bytes: &[u8]) -> Done<Template> {
-    let style = Style { dash: true, printable: true, ..Style::default() };
-    let mut template = Formatter::new(bytes, Phase::Log, style).read(scene)?;
+    let mut template = Formatter::new(bytes, Phase::Log, LOG_STYLE).read(scene)?;
     merge_spaces(&mut template);
     Ok(template)
 }

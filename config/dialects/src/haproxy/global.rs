@@ -7,7 +7,7 @@ use super::said::{Cursor, Done, Said};
 use super::scene::Shared;
 use super::source::{Line, Section};
 use super::units;
-use plan::process::{RuntimeLevel, RuntimeSocket};
+use plan::process::{Process, RuntimeLevel, RuntimeSocket};
 use std::path::PathBuf;
 
 type Read = fn(&mut Shared<'_>, &mut Cursor<'_>) -> Done;
@@ -38,7 +38,7 @@ const THREADS: &str = "threads are placed by the operating system";
 pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("busy-polling", NoEffect(TUNING), "polls without sleeping"),
     entry!("ca-base", NoEffect(NO_TLS), "folder of authorities"),
-    entry!("chroot", Words(|s, c| path(&mut s.process.chroot, c)), "chroot FOLDER: confines the process after binding"),
+    entry!("chroot", Words(|s, c| path_once(s, c, |p| &mut p.chroot)), "chroot FOLDER: confines the process after binding"),
     entry!("cluster-secret", NoEffect(TUNING), "secret shared by a cluster"),
     entry!("cpu-map", NoEffect(THREADS), "cores of threads"),
     entry!("cpu-policy", NoEffect(THREADS), "cores of threads"),
@@ -52,9 +52,9 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("expose-experimental-directives", NoEffect(TUNING), "accepts experimental words"),
     entry!("external-check", NotYet("use checks by HTTP or TCP"), "allows checks by a program"),
     entry!("fd-hard-limit", NoEffect("descriptors are not set aside"), "largest number of descriptors"),
-    entry!("gid", Words(|s, c| word(&mut s.process.group, c)), "group to become, as a number"),
+    entry!("gid", Words(|s, c| word_once(s, c, |p| &mut p.group)), "group to become, as a number"),
     entry!("grace", NoEffect("listeners close when a stop begins"), "time to keep listening while stopping"),
-    entry!("group", Words(|s, c| word(&mut s.process.group, c)), "group to become"),
+    entry!("group", Words(|s, c| word_once(s, c, |p| &mut p.group)), "group to become"),
     entry!("h1-accept-payload-with-any-method", NoEffect(TUNING), "accepts bodies with any method"),
     entry!("hard-stop-after", Words(hard_stop_after), "longest graceful stop"),
     entry!("harden.reject-privileged-ports.tcp", NoEffect(TUNING), "refuses clients on low ports"),
@@ -90,9 +90,9 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("noreuseport", NoEffect(TUNING), "without SO_REUSEPORT"),
     entry!("nosplice", NoEffect(TUNING), "without splicing"),
     entry!("numa-cpu-mapping", NoEffect(THREADS), "cores of threads"),
-    entry!("pidfile", Words(|s, c| path(&mut s.process.pid_file, c)), "file that holds the process id"),
+    entry!("pidfile", Words(|s, c| path_once(s, c, |p| &mut p.pid_file)), "file that holds the process id"),
     entry!("pp2-never-send-local", NoEffect(TUNING), "PROXY header of checks"),
-    entry!("presetenv", NoEffect(""), "presetenv NAME VALUE: a variable unless it is set"),
+    entry!("presetenv", Words(variable), "presetenv NAME VALUE: a variable unless it is set"),
     entry!("profiling.memory", NoEffect(TUNING), "profiling"),
     entry!("profiling.tasks", NoEffect(TUNING), "profiling"),
     entry!("quiet", NoEffect(""), "says nothing at the start"),
@@ -103,7 +103,7 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("set-var", NotYet("use 'http-request set-var' with the scope proc"), "a variable of the process"),
     entry!("set-var-fmt", NotYet("use 'http-request set-var-fmt' with the scope proc"), "a variable of the process"),
     entry!("setcap", NoEffect("capabilities are kept as they are"), "capabilities to keep"),
-    entry!("setenv", NoEffect(""), "setenv NAME VALUE: a variable"),
+    entry!("setenv", Words(variable), "setenv NAME VALUE: a variable"),
     entry!("spread-checks", Words(spread_checks), "random part of check intervals, percent"),
     entry!("ssl-default-bind-ciphers", NoEffect(NO_TLS), "ciphers"),
     entry!("ssl-default-bind-ciphersuites", NoEffect(NO_TLS), "ciphers"),
@@ -134,11 +134,11 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("thread-group", NoEffect(THREADS), "groups of threads"),
     entry!("thread-groups", NoEffect(THREADS), "groups of threads"),
     entry!("thread-hard-limit", NoEffect(THREADS), "most threads"),
-    entry!("uid", Words(|s, c| word(&mut s.process.user, c)), "user to become, as a number"),
-    entry!("ulimit-n", Words(|s, c| c.number("a number of descriptors").map(|n| s.process.descriptors = Some(n))), "descriptor limit"),
+    entry!("uid", Words(|s, c| word_once(s, c, |p| &mut p.user)), "user to become, as a number"),
+    entry!("ulimit-n", Words(|s, c| c.number("a number of descriptors").and_then(|n| once(s, c, |p| &mut p.descriptors, n))), "descriptor limit"),
     entry!("unix-bind", NotYet("write mode, user and group on the bind lines"), "defaults of unix sockets"),
     entry!("unsetenv", NoEffect(""), "unsetenv NAMES…: removes variables"),
-    entry!("user", Words(|s, c| word(&mut s.process.user, c)), "user to become"),
+    entry!("user", Words(|s, c| word_once(s, c, |p| &mut p.user)), "user to become"),
     entry!("warn-blocked-traffic-after", NoEffect(TUNING), "for developers"),
     entry!("zero-warning", NoEffect("start with -dW"), "refuses warnings"),
 ];
@@ -191,6 +191,16 @@ fn unknown(word: &str) -> Said {
         .hint(keywords::nearest(word, GLOBAL.iter().map(|e| e.name)))
 }
 
+/// Names behind `tune.`; one that ends in a dot or a dash stands for all that begin so.
+const TUNE: &[&str] = &[
+    "applet.", "buffers.", "bufsize.", "chksize", "cli.", "comp.", "defaults.", "disable-", "epoll.", "events.",
+    "fail-alloc", "fd.", "glitches.", "h1.", "h2.", "http.", "idle-pool.", "idletimer", "listener.", "lua.",
+    "max-checks-per-thread", "max-rules-at-once", "maxaccept", "maxpollevents", "maxrewrite", "memory.", "mux.",
+    "notsent-lowat.", "pattern.", "peers.", "pipesize", "pool-", "pt.", "quic.", "rcvbuf.", "recv_enough", "renice.",
+    "ring.", "runqueue-depth", "sched.", "sndbuf.", "ssl.", "stick-counters", "stream.", "streams.", "takeover-",
+    "vars.", "zlib.",
+];
+
 /// Settings of HAProxy's insides. Only the size of the buffer bounds something a user sees: heads.
 fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
     match name {
@@ -199,7 +209,9 @@ fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
             cursor.end()
         }
         "maxrewrite" => cursor.size().and_then(|_| cursor.end()),
-        "lua" => Err(Said::not_yet("Lua")),
+        _ if !TUNE.iter().any(|known| name == *known || (known.ends_with(['.', '-']) && name.starts_with(known))) => {
+            Err(Said::new(format!("unknown keyword 'tune.{name}' in 'global'")).hint("remove it"))
+        }
         _ => {
             cursor.text("a value")?;
             shared.note(cursor.line.place(0), format!("'tune.{name}' has no effect here: {TUNING}"));
@@ -218,15 +230,37 @@ fn word(field: &mut Option<String>, cursor: &mut Cursor<'_>) -> Done {
     Ok(())
 }
 
-fn path(field: &mut Option<PathBuf>, cursor: &mut Cursor<'_>) -> Done {
-    *field = Some(PathBuf::from(cursor.text("a path")?));
+/// Says a thing once: as in HAProxy the first one counts.
+fn once<T>(shared: &mut Shared<'_>, cursor: &Cursor<'_>, field: fn(&mut Process) -> &mut Option<T>, value: T) -> Done {
+    let field = field(&mut shared.process);
+    if field.is_none() {
+        *field = Some(value);
+    } else {
+        let what = format!("'{}' was said before; the first one counts", cursor.line.text(0));
+        shared.note(cursor.line.place(0), what);
+    }
     Ok(())
+}
+
+fn word_once(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, field: fn(&mut Process) -> &mut Option<String>) -> Done {
+    let value = cursor.text("a name")?.to_owned();
+    once(shared, cursor, field, value)
+}
+
+fn path_once(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, field: fn(&mut Process) -> &mut Option<PathBuf>) -> Done {
+    let value = PathBuf::from(cursor.text("a path")?);
+    once(shared, cursor, field, value)
+}
+
+/// `setenv NAME VALUE`, obeyed when the line was cut into words.
+fn variable(_: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
+    cursor.text("a name and a value")?;
+    cursor.need("a value").map(|_| ())
 }
 
 fn maxconn(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
     let limit = cursor.number_in("a number of connections", 0, u64::from(u32::MAX))? as u32;
-    shared.process.max_connections = (limit > 0).then_some(limit);
-    Ok(())
+    if limit == 0 { Ok(()) } else { once(shared, cursor, |p| &mut p.max_connections, limit) }
 }
 
 fn nbthread(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {

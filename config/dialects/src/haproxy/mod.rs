@@ -48,6 +48,7 @@ use plan::{Draft, Process};
 use said::{Cursor, Done, Said};
 use scene::{Kind, Prefix, Proxy, Scene, Shared};
 use source::{Line, Section, Source};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -66,8 +67,9 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         notes,
         process: Process::default(),
         userlists: HashMap::new(),
+        references: RefCell::new(Vec::new()),
     };
-    let mut reader = Reader { shared, unnamed: None, named: HashMap::new(), proxies: Vec::new() };
+    let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     for section in sections.iter().filter(|s| s.head.text(0) == "userlist") {
         userlist::read(&mut reader.shared, section);
     }
@@ -84,12 +86,21 @@ pub(crate) fn is_section(word: &str) -> bool {
 
 struct Reader<'s> {
     shared: Shared<'s>,
-    /// The defaults in force, with their name if they have one.
-    unnamed: Option<Proxy>,
-    /// Defaults by name.
-    named: HashMap<String, Proxy>,
+    /// All defaults; the last one is in force.
+    defaults: Vec<Defaults>,
+    /// Those with a name.
+    named: HashMap<String, usize>,
     /// Proxies in order.
     proxies: Vec<Proxy>,
+}
+
+/// A `defaults` section.
+struct Defaults {
+    proxy: Proxy,
+    /// Another one of the same name stands elsewhere.
+    ambiguous: bool,
+    /// Kind of the section that took rules from it: they differ for clients and servers.
+    used_by: Option<Kind>,
 }
 
 impl Reader<'_> {
@@ -111,19 +122,12 @@ impl Reader<'_> {
             Ok(proxy) => proxy,
             Err(said) => {
                 self.shared.problem(said, &section.head);
-                let mut proxy = self.unnamed.clone().unwrap_or_else(Proxy::new);
+                let mut proxy = self.defaults.last().map_or_else(Proxy::new, |d| d.proxy.clone());
                 proxy.kind = kind;
                 proxy
             }
         };
-        let mut scene = Scene {
-            shared: &mut self.shared,
-            proxy: &mut proxy,
-            acls: Acls::default(),
-            index: 0,
-            prefix: Prefix::Plain,
-            warnings: Vec::new(),
-        };
+        let mut scene = Scene::new(&mut self.shared, &mut proxy);
         read_lines(&mut scene, section);
         match kind {
             Kind::Defaults => self.keep_defaults(proxy),
@@ -156,34 +160,28 @@ impl Reader<'_> {
     /// What the section begins with: the defaults named by `from`, or those in force.
     fn base(&mut self, kind: Kind, cursor: &mut Cursor<'_>) -> Done<Proxy> {
         if !cursor.eat("from") {
-            return Ok(match (kind, &self.unnamed) {
-                (Kind::Defaults, _) | (_, None) => Proxy::new(),
-                (_, Some(proxy)) => inherited(proxy),
-            });
+            return match (kind, self.defaults.last_mut()) {
+                (Kind::Defaults, _) | (_, None) => Ok(Proxy::new()),
+                (_, Some(defaults)) => defaults.take(kind),
+            };
         }
         let from = cursor.text("the name of a defaults section")?;
-        let Some(proxy) = self.named.get(from) else {
+        let Some(defaults) = self.named.get(from).and_then(|index| self.defaults.get_mut(*index)) else {
             let hint = keywords::nearest(from, self.named.keys().map(String::as_str));
             return Err(Said::new(format!("there is no defaults section '{from}'")).hint(hint).at(cursor.at - 1));
         };
-        Ok(inherited(proxy))
+        if defaults.ambiguous {
+            return Err(Said::new(format!("there are several defaults sections '{from}'"))
+                .hint("rename one of them")
+                .at(cursor.at - 1));
+        }
+        defaults.take(kind).map_err(|said| said.at(cursor.at - 1))
     }
 
     fn keep_defaults(&mut self, proxy: Proxy) {
-        if !proxy.name.is_empty() {
-            let twice = self.named.contains_key(&proxy.name);
-            if twice {
-                let what = format!("a defaults section '{}' stands above; this one replaces it", proxy.name);
-                self.shared.note(proxy.place.clone(), what);
-            }
-            self.named.insert(proxy.name.clone(), proxy.clone());
-        }
-        let mut unnamed = proxy;
-        if !unnamed.rules.is_empty() {
-            // Rules are passed on by `from` only.
-            unnamed.rules = scene::ProxyRules::default();
-        }
-        self.unnamed = Some(unnamed);
+        let index = self.defaults.len();
+        let before = if proxy.name.is_empty() { None } else { self.named.insert(proxy.name.clone(), index) };
+        self.defaults.push(Defaults { proxy, ambiguous: before.is_some(), used_by: None });
     }
 
     /// `listen NAME ADDRESS:PORT OPTIONS…`, as before `bind` existed.
@@ -195,22 +193,25 @@ impl Reader<'_> {
         let rest: Vec<&str> = cursor.line.words[cursor.at..].iter().map(|w| w.text.as_str()).collect();
         let modern = format!("a line 'bind {}'", rest.join(" "));
         self.shared.old(cursor.line, &format!("{word} {name} ADDRESS"), &modern)?;
-        let mut scene = Scene {
-            shared: &mut self.shared,
-            proxy,
-            acls: Acls::default(),
-            index: 0,
-            prefix: Prefix::Plain,
-            warnings: Vec::new(),
-        };
+        let mut scene = Scene::new(&mut self.shared, proxy);
         bind::bind(&mut scene, cursor)
     }
 }
 
-fn inherited(defaults: &Proxy) -> Proxy {
-    let mut proxy = defaults.clone();
-    proxy.check.inherit();
-    proxy
+impl Defaults {
+    /// What a section of that kind begins with.
+    fn take(&mut self, kind: Kind) -> Done<Proxy> {
+        if kind != Kind::Defaults && !self.proxy.rules.is_empty() {
+            let other = *self.used_by.get_or_insert(kind);
+            if kind == Kind::Listen || other != kind {
+                return Err(Said::new(format!("the defaults section '{}' holds rules", self.proxy.name))
+                    .hint("rules of defaults serve frontends only, or backends only, and no listen section"));
+            }
+        }
+        let mut proxy = self.proxy.clone();
+        proxy.check.inherit();
+        Ok(proxy)
+    }
 }
 
 fn read_lines(scene: &mut Scene<'_, '_>, section: &Section) {
@@ -223,7 +224,7 @@ fn read_lines(scene: &mut Scene<'_, '_>, section: &Section) {
         Acls::read(scene, &section.body);
     }
     for (index, line) in section.body.iter().enumerate() {
-        scene.index = index;
+        scene.go_to(index, line);
         if let Err(said) = read_line(scene, line) {
             scene.problem(said, line);
         }

@@ -4,7 +4,7 @@ use super::check;
 use super::keywords::{self, B, D, Entry, F};
 use super::proxy::needs_http;
 use super::said::{Cursor, Done, Said};
-use super::scene::{Kind, LineFormat, Prefix, Proxy, Scene};
+use super::scene::{LineFormat, Prefix, Proxy, Scene};
 use plan::pool::Redispatch;
 use plan::site::{ConnectionMode, ForwardedFor, HttpOptions};
 
@@ -85,7 +85,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!("log-separate-errors", D | F, OnOff(|p, on| p.site.log.errors_at_err = on), "logs failures at level err"),
     entry!("logasap", D | F, OnOff(|p, on| p.site.log.early = on), "logs once the response head is there"),
     entry!("mysql-check", D | B, NotYet("use 'option tcp-check'"), "checks by MySQL"),
-    entry!("nolinger", FB, NotYet("connections close in the regular way; remove it"), "resets connections"),
+    entry!("nolinger", FB, NoEffect("connections close in the regular way"), "resets connections"),
     entry!("originalto", FB, NotYet("use 'http-request set-header X-Original-To %[dst]'"), "adds X-Original-To"),
     entry!("persist", D | B, NotYet("requests go to another server when theirs is down; remove it"), "sends to servers that are down"),
     entry!("pgsql-check", D | B, Words(check::pgsql_check), "pgsql-check user NAME: checks by PostgreSQL"),
@@ -231,8 +231,6 @@ fn forwardfor(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
         }
     }
     both(scene.proxy, |http| http.forwarded_for = Some(option.clone()));
-    if scene.proxy.kind != Kind::Defaults {
-        needs_http(scene, cursor, "option forwardfor");
-    }
+    needs_http(scene, cursor, "option forwardfor");
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::acl;
 use super::format;
 use super::logs;
 use super::said::{Cursor, Done, Said};
-use super::scene::{Kind, Phase, Scene};
+use super::scene::{Phase, Scene};
 use super::server;
 use super::units;
 use plan::pool::{Cookie, CookieMode, RetryOn, Reuse};
@@ -272,18 +272,35 @@ pub(super) fn cookie(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done
     };
     let mut mode = None;
     while let Some(word) = cursor.next() {
-        match word.text.as_str() {
-            "rewrite" => mode = Some(CookieMode::Rewrite),
-            "insert" => mode = Some(CookieMode::Insert),
-            "prefix" => mode = Some(CookieMode::Prefix),
-            other => cookie_option(&mut cookie, other, cursor)?,
+        let this = match word.text.as_str() {
+            "rewrite" => CookieMode::Rewrite,
+            "insert" => CookieMode::Insert,
+            "prefix" => CookieMode::Prefix,
+            other => {
+                cookie_option(&mut cookie, other, cursor)?;
+                continue;
+            }
+        };
+        if *mode.get_or_insert(this) != this {
+            return Err(Said::new("a cookie is inserted, prefixed or rewritten: choose one").at(cursor.at - 1));
         }
     }
     cookie.mode = mode.ok_or_else(|| {
-        Said::new(format!("the cookie '{}' needs 'insert', 'prefix' or 'rewrite'", cookie.name))
+        Said::not_yet(format!("the cookie '{}' without 'insert', 'prefix' or 'rewrite'", cookie.name))
     })?;
+    check_cookie(&cookie)?;
     scene.proxy.pool.cookie = Some(cookie);
     needs_http(scene, cursor, "cookie");
+    Ok(())
+}
+
+fn check_cookie(cookie: &Cookie) -> Done {
+    if cookie.indirect && cookie.mode == CookieMode::Rewrite {
+        return Err(Said::new("'rewrite' and 'indirect' exclude each other"));
+    }
+    if cookie.preserve && !cookie.indirect && cookie.mode != CookieMode::Insert {
+        return Err(Said::new("'preserve' needs 'insert' or 'indirect'"));
+    }
     Ok(())
 }
 
@@ -307,7 +324,5 @@ fn cookie_option(cookie: &mut Cookie, word: &str, cursor: &mut Cursor<'_>) -> Do
 
 /// Remembers that the line has an effect in `mode http` only.
 pub(super) fn needs_http(scene: &mut Scene<'_, '_>, cursor: &Cursor<'_>, what: &'static str) {
-    if scene.proxy.kind != Kind::Defaults {
-        scene.proxy.http_only.push((cursor.line.place(0), what));
-    }
+    scene.proxy.http_only.push((cursor.line.place(0), what));
 }

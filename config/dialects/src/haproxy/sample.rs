@@ -4,7 +4,7 @@
 
 use super::keywords::{self, Entry};
 use super::said::{Done, Said};
-use super::scene::{Phase, Scene};
+use super::scene::{Phase, Reference, Scene};
 use plan::rule::{Converter, Expr, Fetch, HeaderFetch, Occurrence, RecordField, Scope, Userlist, Value};
 use plan::Condition;
 use std::sync::Arc;
@@ -273,7 +273,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     entry!("dst", make(Anywhere, Address, (0, 0), |_, _| Ok(Fetch::LocalAddress)), "address the client connected to"),
     entry!("dst_port", make(Anywhere, Int, (0, 0), |_, _| Ok(Fetch::LocalPort)), "port the client connected to"),
     entry!("env", make(Anywhere, Text, (1, 1), env), "an environment variable when the file was read"),
-    entry!("fe_conn", make(Anywhere, Int, (0, 1), |_, w| Ok(Fetch::SiteConnections(name(w)))), "connections of a frontend"),
+    entry!("fe_conn", make(Anywhere, Int, (0, 1), |s, w| site_name(s, w).map(Fetch::SiteConnections)), "connections of a frontend"),
     entry!("fe_name", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::SiteName)), "name of the frontend"),
     entry!("hdr", make(Request, Text, (0, 2), header), "each value of a request header"),
     entry!("hdr_cnt", make(Request, Int, (1, 1), header_count), "number of values of a request header"),
@@ -287,7 +287,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     entry!("ipv4", make(Anywhere, Address, (1, 1), address), "constant address"),
     entry!("ipv6", make(Anywhere, Address, (1, 1), address), "constant address"),
     entry!("method", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::Method)), "method of the request"),
-    entry!("nbsrv", make(Anywhere, Int, (0, 1), |_, w| Ok(Fetch::UsableServers(name(w)))), "usable servers of a backend"),
+    entry!("nbsrv", make(Anywhere, Int, (0, 1), |s, w| pool_name(s, w).map(Fetch::UsableServers)), "usable servers of a backend"),
     entry!("path", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Path)), "path without the query"),
     entry!("pathq", make(Request, Text, (0, 0), |_, _| Ok(Fetch::PathAndQuery)), "path with the query"),
     entry!("query", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Query)), "query without the question mark"),
@@ -360,8 +360,24 @@ fn record(field: RecordField) -> Done<Fetch> {
     Ok(Fetch::Record(field))
 }
 
-fn name(words: &Words<'_>) -> Option<Box<str>> {
-    (!words.arguments.is_empty()).then(|| words.text(0).into())
+/// The frontend that is named, or the current one.
+fn site_name(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Option<Box<str>>> {
+    named_section(scene, words, scene.proxy.kind.has_site())
+}
+
+/// The backend that is named, or the current one.
+fn pool_name(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Option<Box<str>>> {
+    named_section(scene, words, scene.proxy.kind.has_pool())
+}
+
+fn named_section(scene: &Scene<'_, '_>, words: &Words<'_>, here: bool) -> Done<Option<Box<str>>> {
+    if words.arguments.is_empty() {
+        let hint = format!("name the section: {}(NAME)", words.name);
+        return if here { Ok(None) } else { Err(Said::new(format!("'{}' means another section", words.name)).hint(hint)) };
+    }
+    let (name, pool) = (words.text(0), words.name == "nbsrv");
+    scene.shared.references.borrow_mut().push(Reference { place: scene.here.clone(), name: name.clone(), pool });
+    Ok(Some(name.into()))
 }
 
 fn header_fetch(words: &Words<'_>, whole_line: bool) -> Done<HeaderFetch> {

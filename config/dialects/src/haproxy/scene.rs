@@ -10,6 +10,7 @@ use crate::{MAX_FILE_BYTES, Options, Sources};
 use plan::rule::{Rule, Rules, Template, Userlist};
 use plan::site::Statistics;
 use plan::{LogTarget, Mode, Note, Place, Pool, Problem, Process, Site};
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,18 @@ pub(super) struct Shared<'s> {
     pub process: Process,
     /// Lists of users by name.
     pub userlists: HashMap<String, Users>,
+    /// Sections that are named before it is known whether they exist.
+    pub references: RefCell<Vec<Reference>>,
+}
+
+/// A section named by an expression.
+pub(super) struct Reference {
+    /// Where.
+    pub place: Place,
+    /// Its name.
+    pub name: String,
+    /// It must have servers; otherwise it must have listeners.
+    pub pool: bool,
 }
 
 /// A list of users and its groups.
@@ -269,13 +282,28 @@ pub(super) struct Scene<'a, 's> {
     pub acls: Acls,
     /// Index of the line being read.
     pub index: usize,
+    /// Place of the line being read.
+    pub here: Place,
     /// `no` or `default` before the keyword of the line.
     pub prefix: Prefix,
     /// Warnings about the line being read.
     pub warnings: Vec<String>,
 }
 
-impl Scene<'_, '_> {
+impl<'a, 's> Scene<'a, 's> {
+    /// A proxy of which nothing was read yet.
+    pub fn new(shared: &'a mut Shared<'s>, proxy: &'a mut Proxy) -> Scene<'a, 's> {
+        let here = proxy.place.clone();
+        let acls = Acls::default();
+        Scene { shared, proxy, acls, index: 0, here, prefix: Prefix::Plain, warnings: Vec::new() }
+    }
+
+    /// Goes to a line.
+    pub fn go_to(&mut self, index: usize, line: &Line) {
+        self.index = index;
+        self.here = line.place(0);
+    }
+
     /// Reports something wrong with a line.
     pub fn problem(&mut self, said: Said, line: &Line) {
         self.shared.problem(said, line);

@@ -10,10 +10,14 @@ use std::sync::Arc;
 
 /// Reads a list of users.
 pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
-    let name = match name(shared, &section.head) {
+    let name = match name(&section.head) {
         Ok(name) => name,
         Err(said) => return shared.problem(said, &section.head),
     };
+    if shared.userlists.contains_key(&name) {
+        let what = format!("the userlist '{name}' is defined twice; the first counts");
+        return shared.warn(section.head.place(1), what);
+    }
     let mut list = Userlist { name: name.clone(), users: Vec::new() };
     let mut groups: HashMap<String, BTreeSet<String>> = HashMap::new();
     for line in &section.body {
@@ -21,20 +25,39 @@ pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
             shared.problem(said, line);
         }
     }
+    check_groups(shared, section, &list, &groups);
     shared.userlists.insert(name, Users { users: Arc::new(list), groups });
 }
 
-fn name(shared: &Shared<'_>, head: &Line) -> Done<String> {
+fn name(head: &Line) -> Done<String> {
     let mut cursor = Cursor::new(head, 1);
     let name = cursor.text("a name")?;
     cursor.end()?;
     if let Some(bad) = units::bad_in_name(name) {
         return Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1));
     }
-    if shared.userlists.contains_key(name) {
-        return Err(Said::new(format!("the userlist '{name}' is defined twice")).at(1));
-    }
     Ok(name.to_owned())
+}
+
+/// Users and groups name each other: all must be there.
+fn check_groups(
+    shared: &mut Shared<'_>,
+    section: &Section,
+    list: &Userlist,
+    groups: &HashMap<String, BTreeSet<String>>,
+) {
+    let defined: BTreeSet<&str> =
+        section.body.iter().filter(|l| l.text(0) == "group").map(|l| l.text(1)).collect();
+    let missing_groups = groups.keys().filter(|g| !defined.contains(g.as_str())).map(|g| format!("no group '{g}'"));
+    let users = groups.values().flatten().collect::<BTreeSet<_>>();
+    let missing_users = users
+        .into_iter()
+        .filter(|name| list.users.iter().all(|(user, _)| user != *name))
+        .map(|u| format!("no user '{u}'"));
+    let missing: BTreeSet<String> = missing_groups.chain(missing_users).collect();
+    for what in missing {
+        shared.problem(Said::new(format!("there is {what} in the userlist '{}'", list.name)), &section.head);
+    }
 }
 
 fn read_line(

@@ -88,7 +88,7 @@ impl Form for Condition {
         whole(node, reader, |parser| parser.condition())
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
+    fn written(&self, writer: &mut Writer) -> Out {
         Out::Condition(condition(self, writer))
     }
 }
@@ -98,7 +98,7 @@ impl Form for Expr {
         whole(node, reader, |parser| parser.expr())
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
+    fn written(&self, writer: &mut Writer) -> Out {
         Out::Condition(expr(self, writer))
     }
 }
@@ -111,7 +111,7 @@ impl Form for Matcher {
         })
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
+    fn written(&self, writer: &mut Writer) -> Out {
         Out::Condition(match matcher(self, writer) {
             text if text.is_empty() => "true".to_owned(),
             text => text,

@@ -16,7 +16,7 @@ pub(super) trait Form: Sized {
     /// Reads it; `None` after a problem was told.
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self>;
     /// Writes it.
-    fn write(&self, writer: &mut Writer) -> Out;
+    fn written(&self, writer: &mut Writer) -> Out;
 }
 
 /// A map with known keys.
@@ -35,7 +35,7 @@ impl<T: Fieldset> Form for T {
         read_into(&mut value, node, reader).then_some(value)
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
+    fn written(&self, writer: &mut Writer) -> Out {
         let mut entries = written(self, writer);
         match entries.as_slice() {
             [] if T::MAIN.is_empty() => Out::word("true"),
@@ -89,7 +89,7 @@ pub(super) enum Fields<'f, 's> {
 impl<'f> Fields<'f, '_> {
     /// A field with a default that is left out.
     pub(super) fn value<T: Form + PartialEq>(&mut self, name: &'static str, slot: &mut T, default: &T) {
-        let write = |value: &T, writer: &mut Writer| (value != default).then(|| value.write(writer));
+        let write = |value: &T, writer: &mut Writer| (value != default).then(|| value.written(writer));
         self.with(name, slot, T::read, write);
     }
 
@@ -101,13 +101,38 @@ impl<'f> Fields<'f, '_> {
         {
             reader.problem(*spot, format!("'{name}' is missing here"), "");
         }
-        self.with(name, slot, T::read, |value, writer| Some(value.write(writer)));
+        self.with(name, slot, T::read, |value, writer| Some(value.written(writer)));
+    }
+
+    /// A field that is always there and has no value to begin with.
+    pub(super) fn needed<T: Form>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        self.option(name, slot);
+        if slot.is_none() {
+            self.refuse(&format!("'{name}' is missing here, or wrong"), "");
+        }
+    }
+
+    /// The number of a site, pool or server, when it is not the one that its position gives.
+    pub(super) fn id(&mut self, slot: &mut u32) {
+        let counted = match self {
+            Fields::Read { reader, .. } => reader.id,
+            Fields::Write { writer, .. } => writer.id,
+        };
+        if self.reads() {
+            *slot = counted;
+        }
+        self.value("id", slot, &counted);
+    }
+
+    /// True when a file is read.
+    pub(super) fn reads(&self) -> bool {
+        matches!(self, Fields::Read { .. })
     }
 
     /// A field that may be there.
     pub(super) fn option<T: Form>(&mut self, name: &'static str, slot: &mut Option<T>) {
         let read = |node: &Node, reader: &mut Reader<'_>| T::read(node, reader).map(Some);
-        self.with(name, slot, read, |value, writer| value.as_ref().map(|v| v.write(writer)));
+        self.with(name, slot, read, |value, writer| value.as_ref().map(|v| v.written(writer)));
     }
 
     /// A yes or no; no is left out.
@@ -137,7 +162,7 @@ impl<'f> Fields<'f, '_> {
     /// A condition; the one that always holds is left out.
     pub(super) fn condition(&mut self, name: &'static str, slot: &mut Condition) {
         let write = |condition: &Condition, writer: &mut Writer| {
-            (!matches!(condition, Condition::Always)).then(|| condition.write(writer))
+            (!matches!(condition, Condition::Always)).then(|| condition.written(writer))
         };
         self.with(name, slot, Condition::read, write);
     }
@@ -212,7 +237,7 @@ pub(super) fn read_list<T: Form>(node: &Node, reader: &mut Reader<'_>) -> Vec<T>
 
 /// A list.
 pub(super) fn write_list<T: Form>(list: &[T], writer: &mut Writer) -> Out {
-    Out::List(list.iter().map(|item| item.write(writer)).collect())
+    Out::List(list.iter().map(|item| item.written(writer)).collect())
 }
 
 /// Names with values: a map, or a list of maps when a name comes twice.
@@ -236,7 +261,7 @@ pub(super) fn read_pairs<T: Form>(node: &Node, reader: &mut Reader<'_>) -> Optio
 
 /// Names with values.
 pub(super) fn write_pairs<T: Form>(pairs: &[(String, T)], writer: &mut Writer) -> Out {
-    let list: Vec<(String, Out)> = pairs.iter().map(|(name, value)| (name.clone(), value.write(writer))).collect();
+    let list: Vec<(String, Out)> = pairs.iter().map(|(name, value)| (name.clone(), value.written(writer))).collect();
     let mut names = std::collections::HashSet::new();
     if list.iter().all(|(name, _)| names.insert(name.clone())) {
         return Out::Map(list);

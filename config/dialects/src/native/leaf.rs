@@ -77,7 +77,7 @@ macro_rules! leaf {
                 parsed(node, $expected, reader, $parse)
             }
 
-            fn write(&self, writer: &mut Writer) -> Out {
+            fn written(&self, writer: &mut Writer) -> Out {
                 let say: fn(&$type) -> String = $say;
                 Out::word(checked(self, say(self), writer, $parse))
             }
@@ -93,7 +93,7 @@ macro_rules! words {
                 word(node, $expected, $table, reader)
             }
 
-            fn write(&self, writer: &mut Writer) -> Out {
+            fn written(&self, writer: &mut Writer) -> Out {
                 let _ = writer;
                 Out::word(name_of(self, $table))
             }
@@ -231,7 +231,7 @@ impl Form for String {
         text(node, "a text", reader).map(str::to_owned)
     }
 
-    fn write(&self, _: &mut Writer) -> Out {
+    fn written(&self, _: &mut Writer) -> Out {
         Out::Text(self.clone())
     }
 }
@@ -241,7 +241,7 @@ impl Form for Box<str> {
         text(node, "a text", reader).map(Box::from)
     }
 
-    fn write(&self, _: &mut Writer) -> Out {
+    fn written(&self, _: &mut Writer) -> Out {
         Out::Text(self.to_string())
     }
 }
@@ -251,7 +251,7 @@ impl Form for PathBuf {
         text(node, "a path", reader).map(PathBuf::from)
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
+    fn written(&self, writer: &mut Writer) -> Out {
         Out::Text(checked(self, self.to_string_lossy().into_owned(), writer, |t| Some(PathBuf::from(t))))
     }
 }
@@ -273,7 +273,7 @@ impl Form for Vec<u8> {
         }
     }
 
-    fn write(&self, _: &mut Writer) -> Out {
+    fn written(&self, _: &mut Writer) -> Out {
         match std::str::from_utf8(self) {
             Ok(text) => Out::Text(text.to_owned()),
             Err(_) => Out::Map(vec![("base64".to_owned(), Out::Text(STANDARD.encode(self)))]),
@@ -292,7 +292,7 @@ impl Form for Regex {
         }
     }
 
-    fn write(&self, _: &mut Writer) -> Out {
+    fn written(&self, _: &mut Writer) -> Out {
         Out::Text(self.as_str().to_owned())
     }
 }
@@ -302,7 +302,7 @@ impl Form for Template {
         template::read(node, Style::default(), reader)
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
+    fn written(&self, writer: &mut Writer) -> Out {
         Out::Text(template::write(self, Style::default(), writer))
     }
 }
@@ -312,8 +312,8 @@ impl Form for RegexTemplate {
         Template::read(node, reader).map(RegexTemplate)
     }
 
-    fn write(&self, writer: &mut Writer) -> Out {
-        self.0.write(writer)
+    fn written(&self, writer: &mut Writer) -> Out {
+        self.0.written(writer)
     }
 }
 

@@ -184,8 +184,3 @@ fn read_sample(node: &Node, reader: &mut Reader<'_>) -> Option<Option<(u32, u32,
     leaf::parsed(node, "a sample such as 1/10 or 2..3/10", reader, parse).map(Some)
 }
 
-/// Log targets of the process at the top of the file.
-pub(super) fn process_logs(node: &Node, reader: &mut Reader<'_>) -> Vec<LogTarget> {
-    read_list::<LogTarget>(node, reader)
-}
-

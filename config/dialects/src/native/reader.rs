@@ -128,14 +128,16 @@ impl<'s> Reader<'s> {
     }
 
     fn unknown(&self, kind: Named, name: &str) -> (String, String) {
-        let of_kind = || self.names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.as_str());
-        match kind {
-            Named::Condition => (
-                format!("'{name}' is no value and no condition"),
-                nearest(name, of_kind().chain(expression::value_names())),
-            ),
-            Named::Map => (format!("there is no map '{name}'"), nearest(name, of_kind())),
-            Named::Users => (format!("there is no list of users '{name}'"), nearest(name, of_kind())),
-        }
+        let mut known: Vec<&str> = Vec::new();
+        known.extend(self.names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.as_str()));
+        let what = match kind {
+            Named::Condition => {
+                expression::value_names().for_each(|name| known.push(name));
+                format!("'{name}' is no value and no condition")
+            }
+            Named::Map => format!("there is no map '{name}'"),
+            Named::Users => format!("there is no list of users '{name}'"),
+        };
+        (what, nearest(name, known.into_iter()))
     }
 }

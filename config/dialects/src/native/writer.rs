@@ -27,15 +27,25 @@ pub(super) struct Writer {
     /// Number that the site, pool or server gets when it says none.
     pub(super) id: u32,
     /// Uses of shared conditions by address.
-    pub(super) uses: HashMap<usize, usize>,
+    uses: HashMap<usize, usize>,
     /// True the first time.
-    pub(super) counting: bool,
+    counting: bool,
     conditions: Vec<(usize, String, Out)>,
     maps: Vec<(usize, String, Out)>,
     users: Vec<(String, Userlist)>,
 }
 
 impl Writer {
+    /// For the first time.
+    pub(super) fn counting() -> Writer {
+        Writer { counting: true, ..Writer::default() }
+    }
+
+    /// For the second time.
+    pub(super) fn after(counter: Writer) -> Writer {
+        Writer { uses: counter.uses, ..Writer::default() }
+    }
+
     /// Tells that something cannot be said.
     pub(super) fn problem(&mut self, what: impl Into<String>, hint: &str) {
         self.problems.push(Problem::new(self.place.clone(), what).hint(hint));
@@ -69,7 +79,7 @@ impl Writer {
         if let Some((_, name, _)) = self.maps.iter().find(|(a, ..)| *a == address) {
             return name.clone();
         }
-        let out = table.write(self);
+        let out = table.written(self);
         let key = super::template::write(&table.key, plan::rule::Style::default(), self);
         let name = free_name(&format!("by {key}"), |name| self.maps.iter().any(|(_, taken, _)| taken == name));
         self.maps.push((address, name.clone(), out));

@@ -44,6 +44,8 @@ pub enum Action {
     Tarpit(Arc<Answer>),
     /// Ends the request: our own answer.
     Answer(Arc<Answer>),
+    /// Ends the request: the counters in Prometheus' text format.
+    Metrics,
     /// Ends the request: a redirect.
     Redirect(Arc<Redirect>),
     /// Ends the connection without an answer.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use e2e::http::field;
 use e2e::scripted::answer;
 use e2e::{Client, Failure, Scripted, Server, Step, cases};
-use tokio_tungstenite::tungstenite::{self, Message};
+use tungstenite::Message;
 
 use crate::farm::{Farm, addresses};
 
