@@ -8,7 +8,7 @@ use supervisor::Input;
 pub fn convert(input: &Input) -> ExitCode {
     let written = supervisor::load(input).and_then(|plan| {
         plan.notes.iter().for_each(|note| say::err(&note.to_string()));
-        let _ = &plan; Err::<String, _>(vec![plan::Problem::new(plan::Place::none(), "native writer not here yet")])
+        dialects::native::write(&plan)
     });
     match written {
         Ok(text) => {

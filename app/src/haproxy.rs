@@ -1,6 +1,6 @@
 //! HAProxy's command line, for service files and its own test harness (management manual of HAProxy, section 3).
 
-use crate::{run, say};
+use crate::{background, run, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use supervisor::{Input, Options};
@@ -21,6 +21,10 @@ struct Asked {
     max_connections: Option<u32>,
     zero_warning: bool,
     quiet: bool,
+    /// Leave the foreground.
+    daemon: bool,
+    /// Stay there whatever the file says.
+    foreground: bool,
     folder: Option<PathBuf>,
 }
 
@@ -49,6 +53,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         Asked { version: Some(detail), .. } => version(detail),
         Asked { condition: Some(condition), .. } => evaluate(&condition),
         asked if asked.check => check(asked),
+        asked if leaves_foreground(&asked) => background::start(),
         asked => start(asked),
     }
 }
@@ -79,7 +84,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "-q" => asked.quiet = true,
             "-dW" => asked.zero_warning = true,
             "--" => asked.files.extend(arguments.by_ref().map(PathBuf::from)),
-            "-d" | "-D" | "-W" | "-Ws" | "-db" | "-dI" | "-dD" | "-dr" | "-dR" | "-dS" | "-dF" | "-dZ" | "-de"
+            "-D" => asked.daemon = true,
+            "-d" | "-db" | "-Ws" => asked.foreground = true,
+            "-W" | "-dI" | "-dD" | "-dr" | "-dR" | "-dS" | "-dF" | "-dZ" | "-de"
             | "-dp" | "-dV" | "-dG" | "-dC" | "-dL" | "-dT" => {}
             other if other.starts_with("-dM") || other.starts_with("-dK") => {}
             other => return Err(format!("unknown option '{other}'")),
@@ -93,6 +100,7 @@ fn input(asked: &Asked) -> Input {
         files: asked.files.clone(),
         dialect: Some(dialects::Dialect::Haproxy),
         zero_warning: asked.zero_warning,
+        ..Input::default()
     }
 }
 
@@ -114,6 +122,7 @@ fn check(asked: Asked) -> ExitCode {
 }
 
 fn start(asked: Asked) -> ExitCode {
+    background::settle();
     if asked.files.is_empty() {
         say::err(&format!("haproxy: no configuration file\n{USAGE}"));
         return ExitCode::from(1);
@@ -126,6 +135,14 @@ fn start(asked: Asked) -> ExitCode {
         max_connections: asked.max_connections,
         quiet: asked.quiet,
     })
+}
+
+/// `-D`, or `daemon` in the file; but the child that was started so stays, and so do `-d`, `-db` and `-Ws`.
+fn leaves_foreground(asked: &Asked) -> bool {
+    if asked.foreground || background::is_child() {
+        return false;
+    }
+    asked.daemon || supervisor::load(&input(asked)).is_ok_and(|plan| plan.process.daemon)
 }
 
 fn version(detail: Detail) -> ExitCode {

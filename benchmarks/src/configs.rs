@@ -33,7 +33,7 @@ pub fn write(kind: Kind, variant: Variant, case: &Case, ports: &Ports, dir: &Pat
     Ok(path)
 }
 
-/// Where nginx writes its access log in [`Variant::FileLog`].
+/// Where the access log goes in [`Variant::FileLog`].
 pub fn access_log(dir: &Path) -> PathBuf {
     dir.join("access.log")
 }
@@ -49,7 +49,11 @@ fn room(case: &Case) -> usize {
 
 fn haproxy(variant: Variant, case: &Case, ports: &Ports) -> String {
     let Ports { front, stats, syslog, .. } = ports;
-    let log_target = if case.log { format!("    log 127.0.0.1:{syslog} local0\n") } else { String::new() };
+    let log_target = match (case.log, variant) {
+        (false, _) => String::new(),
+        (true, Variant::FileLog) => "    log stdout format raw local0 info\n".to_owned(),
+        (true, _) => format!("    log 127.0.0.1:{syslog} local0\n"),
+    };
     let log_options = if case.log { "    log global\n    option httplog\n" } else { "" };
     let option = match variant {
         Variant::Splice => "    option splice-auto\n",

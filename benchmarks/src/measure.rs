@@ -11,7 +11,7 @@ use crate::cases::{Case, Load};
 use crate::client::{self, Readers};
 use crate::configs::{self, Ports};
 use crate::process::{Running, TEST_CORE};
-use crate::program::{Program, Variant};
+use crate::program::{Kind, Program, Variant};
 use crate::report::{CaseResult, Row};
 use crate::sink::Sink;
 use crate::{Result, origin, wrk};
@@ -99,7 +99,11 @@ impl Bench {
         let dir = tempfile::tempdir()?;
         let config = configs::write(program.kind, variant, case, &self.ports, dir.path())?;
         let cores = if case.threads == 1 { TEST_CORE.to_string() } else { format!("0-{TEST_CORE}") };
-        let mut running = Running::start(&mut program.command(&config, &cores))?;
+        let mut command = program.command(&config, &cores);
+        if variant == Variant::FileLog && program.kind != Kind::Nginx {
+            command.stdout(std::fs::File::create(configs::access_log(dir.path()))?);
+        }
+        let mut running = Running::start(&mut command)?;
         wait_for_port(self.ports.front, &mut running)?;
         self.check_answers(case)?;
         match case.load {

@@ -24,7 +24,7 @@ pub enum Kind {
 pub enum Variant {
     /// The usual way; an access log goes to syslog over UDP.
     Usual,
-    /// nginx: the access log goes to a file.
+    /// The access log goes to a file; HAProxy and Mainstay write it to their standard output.
     FileLog,
     /// HAProxy: bytes are moved inside the kernel.
     Splice,
@@ -58,7 +58,7 @@ impl Kind {
                 &[Variant::Usual, Variant::Splice]
             }
             (Kind::Haproxy, Load::Close) => &[Variant::Usual, Variant::Reuse],
-            (Kind::Nginx, _) if case.log => &[Variant::Usual, Variant::FileLog],
+            _ if case.log => &[Variant::Usual, Variant::FileLog],
             _ => &[Variant::Usual],
         }
     }

@@ -78,7 +78,8 @@ pub fn recognise(name: &str, text: &[u8]) -> Option<Dialect> {
     }
     let words = text.split(|b| *b == b'\n').filter_map(|line| {
         let line = line.trim_ascii();
-        (!line.is_empty() && line[0] != b'#').then(|| line.split(u8::is_ascii_whitespace).next().unwrap_or(line))
+        (!line.is_empty() && line[0] != b'#')
+            .then(|| line.split(u8::is_ascii_whitespace).next().unwrap_or(line))
     });
     words.take(50).find_map(dialect_of_word)
 }

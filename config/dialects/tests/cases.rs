@@ -61,7 +61,11 @@ fn check(path: &Path, update: bool) -> Option<String> {
     let files = [(name.clone(), std::fs::read(path).unwrap())];
     let sources = Beside(path.parent().unwrap().to_owned());
     let draft = dialects::read(&files, None, &sources, &Options::default());
-    let notes: String = draft.notes.iter().map(|n| format!("{}{n}\n", if n.warning { "warning " } else { "note " })).collect();
+    let notes: String = draft
+        .notes
+        .iter()
+        .map(|n| format!("{}{n}\n", if n.warning { "warning " } else { "note " }))
+        .collect();
     let (extension, text) = match draft.resolve() {
         Ok(plan) => ("plan", format!("{}\n{notes}", compact(&format!("{:#?}", *plan)))),
         Err(problems) => ("problems", problems.iter().map(|p| format!("{p}\n")).collect::<String>()),
@@ -100,7 +104,8 @@ fn print(lines: &[&str], out: &mut Vec<String>) {
         let block = &lines[at..(at + if is_block { inner + 2 } else { 1 }).min(lines.len())];
         at += block.len();
         let flat = flatten(block);
-        let is_template = block[0].ends_with("Template(") || (block.len() > 2 && bytes(&block[1..block.len() - 1]).is_some());
+        let is_template = block[0].ends_with("Template(")
+            || (block.len() > 2 && bytes(&block[1..block.len() - 1]).is_some());
         if flat.is_empty() {
             continue;
         }
@@ -184,10 +189,13 @@ fn network(text: &str) -> Option<String> {
 }
 
 fn is_absent(line: &str) -> bool {
-    [": None,", ": [],", ": false,", ": {},", ": \"\",", ": ErrorPages({}),", "percent: 0,"].iter().any(|end| line.ends_with(end))
+    [": None,", ": [],", ": false,", ": {},", ": \"\",", ": ErrorPages({}),", "percent: 0,"]
+        .iter()
+        .any(|end| line.ends_with(end))
 }
 
 fn bytes(lines: &[&str]) -> Option<String> {
-    let numbers: Option<Vec<u8>> = lines.iter().map(|l| l.trim().trim_end_matches(',').parse().ok()).collect();
+    let numbers: Option<Vec<u8>> =
+        lines.iter().map(|l| l.trim().trim_end_matches(',').parse().ok()).collect();
     numbers.filter(|n| !n.is_empty()).map(|n| String::from_utf8_lossy(&n).into_owned())
 }

@@ -41,12 +41,21 @@ enum Verdict {
 
 #[test]
 fn verdicts_are_haproxys() {
-    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/verdicts.txt")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let list =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/verdicts.txt")).unwrap();
     let lines: Vec<&str> = list.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     assert!(lines.len() > 60);
-    let wrong: Vec<String> = lines.iter().filter_map(|line| check(line, folder.path())).collect();
+    let parts = lines.chunks(lines.len().div_ceil(4));
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| check_all(part))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
     assert!(wrong.is_empty(), "{} of {}\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+fn check_all(lines: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    lines.iter().filter_map(|line| check(line, folder.path())).collect()
 }
 
 fn check(line: &str, folder: &Path) -> Option<String> {
@@ -57,7 +66,9 @@ fn check(line: &str, folder: &Path) -> Option<String> {
     std::fs::write(&path, &text).unwrap();
     let (theirs, ours) = (haproxy(&path), mainstay(&text));
     match (theirs.0 == ours.0, differs) {
-        (false, None) => Some(format!("{line}\n    HAProxy {:?} {}\n    ours {:?} {}", theirs.0, theirs.1, ours.0, ours.1)),
+        (false, None) => {
+            Some(format!("{line}\n    HAProxy {:?} {}\n    ours {:?} {}", theirs.0, theirs.1, ours.0, ours.1))
+        }
         (true, Some(_)) => Some(format!("{line}\n    is marked as a difference, and there is none")),
         _ => None,
     }
@@ -87,7 +98,8 @@ fn haproxy(path: &Path) -> (Verdict, String) {
     command.arg("-c").arg("-f").arg(path).env_clear().env("SET", "x");
     let output = command.output().unwrap_or_else(|e| panic!("haproxy is needed for this test: {e}"));
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let telling = text.lines().find(|l| l.contains("[ALERT]") || l.contains("[WARNING]")).unwrap_or("").to_owned();
+    let telling =
+        text.lines().find(|l| l.contains("[ALERT]") || l.contains("[WARNING]")).unwrap_or("").to_owned();
     let verdict = match output.status.code() {
         Some(1) => Verdict::Bad,
         _ if text.contains("[WARNING]") => Verdict::Warned,

@@ -69,7 +69,7 @@ impl Desk {
                     refresh_s: page.refresh.map(|d| d.as_secs()),
                     admin,
                     hide_version: page.hide_version,
-                    node: page.node.clone(),
+                    node: page.node.clone().map(|node| if node.is_empty() { snapshot.process.node.clone() } else { node }),
                     description: page.description.clone(),
                     legends: page.legends,
                     names,

@@ -166,13 +166,14 @@ fn build_pools(
 ) -> HashMap<String, Arc<Pool>> {
     let mut pools = HashMap::new();
     for pool in &plan.pools {
-        unknown_names(pool, problems);
         let before = previous.and_then(|cycle| cycle.pools.get(&pool.name)).map(|pool| &**pool);
+        let known = |host: &str, port| resolve(host, port).or_else(|| last_address(before?, host, port));
+        unknown_names(pool, &known, problems);
         let built = Pool::build_with_clock(
             pool,
             process.workers,
             before,
-            &resolve,
+            &known,
             process.observer(),
             process.clock.clone(),
         );
@@ -181,16 +182,31 @@ fn build_pools(
     pools
 }
 
-fn unknown_names(pool: &plan::Pool, problems: &mut Problems) {
+fn unknown_names(
+    pool: &plan::Pool,
+    known: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+    problems: &mut Problems,
+) {
     for server in &pool.servers {
         if let plan::ServerAddress::Name(host, port) = &server.address
-            && resolve(host, *port).is_none()
+            && known(host, *port).is_none()
         {
             problems.push(
                 Problem::new(server.place.clone(), format!("look up '{host}' for server '{}': no address", server.name))
                     .hint("correct the name, add it to /etc/hosts, or give an address"),
             );
         }
+    }
+}
+
+/// The address that a name had so far: a name service that is away must not refuse a reload.
+fn last_address(before: &Pool, host: &str, port: u16) -> Option<SocketAddr> {
+    let same = |server: &&Arc<pool::Server>| {
+        matches!(&server.plan.address, plan::ServerAddress::Name(name, p) if name == host && *p == port)
+    };
+    match before.servers.iter().find(same)?.address() {
+        pool::ServerEndpoint::Tcp(address) => Some(address),
+        pool::ServerEndpoint::Unix(_) => None,
     }
 }
 

@@ -2,9 +2,13 @@
 
 use dialects::{Dialect, Sources};
 use plan::{Plan, Problem, Problems};
-use std::io;
+use rustix::fs::{Dir, FileType, Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What to load.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +19,14 @@ pub struct Input {
     pub dialect: Option<Dialect>,
     /// Warnings are problems (`-dW` of HAProxy).
     pub zero_warning: bool,
+    /// Where paths are looked up.
+    pub sources: FileSources,
 }
 
 /// Reads and resolves; nothing is opened but the files.
 pub fn load(input: &Input) -> Result<Plan, Problems> {
-    let (files, mut problems) = read_files(&input.files);
-    let draft = dialects::read(&files, input.dialect, &FileSources, &dialects::Options::default());
+    let (files, mut problems) = read_files(&input.files, &input.sources);
+    let draft = dialects::read(&files, input.dialect, &input.sources, &dialects::Options::default());
     if input.zero_warning {
         let warnings = draft.notes.iter().filter(|note| note.warning);
         problems.extend(warnings.map(|note| {
@@ -34,16 +40,17 @@ pub fn load(input: &Input) -> Result<Plan, Problems> {
     }
 }
 
-fn read_files(paths: &[PathBuf]) -> (Vec<(String, Vec<u8>)>, Problems) {
+fn read_files(paths: &[PathBuf], sources: &FileSources) -> (Vec<(String, Vec<u8>)>, Problems) {
     let (mut files, mut problems) = (Vec::new(), Problems::new());
     for path in paths {
-        let list = if path.is_dir() { FileSources.list(path) } else { Ok(vec![path.clone()]) };
-        for path in list.unwrap_or_else(|_| vec![path.clone()]) {
-            match std::fs::read(&path) {
+        // What is no folder is a file.
+        let list = sources.list(path).unwrap_or_else(|_| vec![path.clone()]);
+        for path in list {
+            match sources.read(&path) {
                 Ok(text) => files.push((path.display().to_string(), text)),
                 Err(error) => problems.push(
                     Problem::new(plan::Place::none(), format!("read configuration {}: {error}", path.display()))
-                        .hint("check the path and its permissions"),
+                        .hint("check the path, and that the user of this process may read it"),
                 ),
             }
         }
@@ -52,19 +59,46 @@ fn read_files(paths: &[PathBuf]) -> (Vec<(String, Vec<u8>)>, Problems) {
 }
 
 /// The machine's files, environment and names.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FileSources;
+#[derive(Clone, Debug, Default)]
+pub struct FileSources {
+    /// The machine's root folder, kept from before the process confined itself by chroot(2), so that a
+    /// reload finds its files. Nothing else is opened through it.
+    root: Option<Arc<OwnedFd>>,
+}
+
+impl FileSources {
+    /// Sources that go on to see the files of now after a chroot.
+    pub fn before_chroot() -> io::Result<FileSources> {
+        let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(FileSources { root: Some(Arc::new(root)) })
+    }
+
+    fn open(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+        let fd = match (&self.root, path.strip_prefix("/")) {
+            (Some(root), Ok(below)) => rustix::fs::openat(root, below, flags, Mode::empty()),
+            _ => rustix::fs::open(path, flags, Mode::empty()),
+        };
+        Ok(fd?)
+    }
+}
 
 impl Sources for FileSources {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        let mut text = Vec::new();
+        File::from(self.open(path, OFlags::empty())?).read_to_end(&mut text)?;
+        Ok(text)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.is_file() && !is_hidden(path))
-            .collect();
+        let mut files = Vec::new();
+        for entry in Dir::new(self.open(folder, OFlags::DIRECTORY)?)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') && entry.file_type() != FileType::Directory {
+                files.push(folder.join(name));
+            }
+        }
         files.sort();
         Ok(files)
     }
@@ -76,8 +110,4 @@ impl Sources for FileSources {
     fn lookup(&self, host: &str) -> Option<IpAddr> {
         (host, 0).to_socket_addrs().ok()?.next().map(|address| address.ip())
     }
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }

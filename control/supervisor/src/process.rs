@@ -154,9 +154,10 @@ impl Process {
 }
 
 /// A line on standard error.
-#[allow(clippy::print_stderr)] // the one place where the running process speaks to its terminal
 pub(crate) fn say(text: &str) {
-    eprintln!("mainstay: {text}");
+    use std::io::Write;
+    // A terminal that is gone must not end the process.
+    let _ = writeln!(std::io::stderr(), "mainstay: {text}");
 }
 
 /// Unix milliseconds.

@@ -2,7 +2,7 @@
 
 use crate::control::{self, Desk};
 use crate::cycle::{Cycle, Opened};
-use crate::load::{Input, load};
+use crate::load::{FileSources, Input, load};
 use crate::notify::Notifier;
 use crate::process::{Process, say};
 use crate::signals::{Asked, Signals};
@@ -74,6 +74,7 @@ fn run_inside(options: &Options) -> Result<(), Problems> {
     let connections = options.max_connections.map_or(connections, |n| n.min(connections));
     let opened = open_all(&plan)?;
     let pid_files = write_pid_files(&plan, options)?;
+    let options = &reachable(options, plan.process.chroot.is_some()).map_err(|problem| vec![problem])?;
     // Linux gives each thread rights of its own: they are given up before the first thread starts.
     identity.become_it(plan.process.chroot.as_deref()).map_err(|problem| vec![problem])?;
     let runtime = runtime().map_err(|problem| vec![problem])?;
@@ -83,6 +84,17 @@ fn run_inside(options: &Options) -> Result<(), Problems> {
         running.serve(options).await;
         Ok(())
     })
+}
+
+/// The same options with paths that still lead to the files after a chroot.
+fn reachable(options: &Options, confined: bool) -> Result<Options, Problem> {
+    let mut options = options.clone();
+    if confined {
+        let failed = |error| Problem::new(plan::Place::none(), format!("keep the way to the configuration: {error}"));
+        options.input.sources = FileSources::before_chroot().map_err(failed)?;
+        options.input.files = options.input.files.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(failed)?;
+    }
+    Ok(options)
 }
 
 fn runtime() -> Result<tokio::runtime::LocalRuntime, Problem> {

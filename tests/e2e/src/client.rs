@@ -14,13 +14,14 @@ pub struct Client {
     address: SocketAddr,
     connection: Option<Reader<TcpStream>>,
     answered: u64,
+    received: usize,
     patience: Duration,
 }
 
 impl Client {
     /// A client of this address; it connects when it sends.
     pub fn to(address: SocketAddr) -> Self {
-        Self { address, connection: None, answered: 0, patience: PATIENCE }
+        Self { address, connection: None, answered: 0, received: 0, patience: PATIENCE }
     }
 
     /// Waits no longer than this for bytes.
@@ -86,12 +87,18 @@ impl Client {
     /// Reads the answer to a request of this method, interim answers included.
     pub fn answer(&mut self, method: &str) -> Result<Response, Failure> {
         let result = self.read_answer(method);
+        self.received = self.connection().came;
         let keep = result.as_ref().is_ok_and(keeps_open);
         if !keep {
             self.connection = None;
         }
         self.answered += 1;
         result
+    }
+
+    /// Bytes that had come on its connection at the end of the last answer.
+    pub fn received(&self) -> usize {
+        self.received
     }
 
     /// The open connection, for stories that go on byte by byte.

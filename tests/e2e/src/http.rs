@@ -144,12 +144,14 @@ pub struct Reader<S> {
     pub stream: S,
     /// Read but not yet used.
     pub ahead: Vec<u8>,
+    /// Bytes that came so far.
+    pub came: usize,
 }
 
 impl<S: Read> Reader<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> Self {
-        Self { stream, ahead: Vec::new() }
+        Self { stream, ahead: Vec::new(), came: 0 }
     }
 
     /// Reads more; `false` at the end of the stream.
@@ -159,6 +161,7 @@ impl<S: Read> Reader<S> {
             match self.stream.read(&mut part) {
                 Ok(count) => {
                     self.ahead.extend_from_slice(&part[..count]);
+                    self.came += count;
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

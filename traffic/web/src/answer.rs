@@ -21,7 +21,8 @@ pub(crate) enum Own {
 pub(crate) fn error_page(status: u16, pages: &[&ErrorPages], scene: Option<&Scene<'_>>) -> Own {
     match pages.iter().find_map(|pages| pages.0.get(&status)) {
         Some(ErrorPage::Raw(bytes)) => Own::Raw(Arc::clone(bytes)),
-        Some(ErrorPage::Built(answer)) => built(answer, status, scene),
+        // Its own status may be another one: a redirect in place of the page.
+        Some(ErrorPage::Built(answer)) => built(answer, answer.status, scene),
         None => built_in(status),
     }
 }
@@ -41,7 +42,10 @@ pub(crate) fn redirect(redirect: &Redirect, location: &[u8]) -> Own {
     if let Some(cookie) = &redirect.set_cookie {
         head.fields.append(b"set-cookie", cookie.as_bytes());
     }
-    head.fields.append(b"cache-control", b"no-cache");
+    // Permanent ones may be kept (RFC 9110, 15.4.2 and 15.4.9).
+    if !matches!(redirect.status, 301 | 308) {
+        head.fields.append(b"cache-control", b"no-cache");
+    }
     Own::Message(head, Vec::new())
 }
 

@@ -576,7 +576,12 @@ async fn respond(
         Ok(()) => {
             // Unasked bytes behind the answer make the connection useless (RFC 9112, 9.2).
             let reusable = server_keeps && body_done && line.buffer.is_empty() && exchange.server_keeps();
-            (if keep && body_done { After::KeepAlive } else { After::Close }, reusable)
+            let after = match (keep, body_done && work.buffer.is_empty()) {
+                (true, _) if body_done => After::KeepAlive,
+                (_, true) => After::End,
+                _ => After::Close,
+            };
+            (after, reusable)
         }
     })
 }

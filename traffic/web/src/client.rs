@@ -335,6 +335,7 @@ impl Conn {
 
     async fn finish(&mut self, after: After) {
         match after {
+            After::End => {}
             After::KeepAlive | After::Close => self.linger().await,
             After::Cut | After::Vanish => self.stream.reset_on_close(),
         }

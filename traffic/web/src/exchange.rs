@@ -90,6 +90,8 @@ pub(crate) struct Times {
 pub(crate) enum After {
     /// The next request may come.
     KeepAlive,
+    /// Closed at once in order: the client was read to the end of its last request.
+    End,
     /// Closed in order; unread bytes are drained first, so that the answer is not lost to a reset.
     Close,
     /// Closed at once, so that the client sees a cut message.
@@ -174,6 +176,15 @@ impl Exchange {
         self.request_captures[slot] = value;
     }
 
+    /// A capture that found nothing has its place in a log line all the same.
+    fn fill_captures(&mut self) {
+        let plan = &self.site.plan;
+        let (request, response) = (plan.request_captures.len(), plan.response_captures.len());
+        for (captures, count) in [(&mut self.request_captures, request), (&mut self.response_captures, response)] {
+            captures.resize(captures.len().max(count), None);
+        }
+    }
+
     /// Error pages in order: the pool's before the site's.
     pub fn pages(&self) -> Vec<&ErrorPages> {
         self.pool.iter().map(|pool| &pool.plan.pages).chain([&self.site.plan.pages]).collect()
@@ -187,6 +198,12 @@ impl Exchange {
 
 /// Serves the request whose head stands in `work`.
 pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
+    let after = answer_it(conn, work, exchange).await;
+    exchange.fill_captures();
+    after
+}
+
+async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
     let site = Arc::clone(&conn.site);
     if let Some(after) = monitor(conn, work, exchange).await {
         return after;
@@ -244,19 +261,22 @@ fn route(site: &Site, exchange: &Exchange, request: &RequestHead) -> Option<Arc<
 
 /// What every request gets on its way to a server.
 fn prepare(site: &Site, pool: &Pool, exchange: &Exchange, request: &mut RequestHead) {
-    for forwarded in [&site.plan.http.forwarded_for, &pool.plan.http.forwarded_for].into_iter().flatten().take(1) {
-        forwarded_for(forwarded, exchange, request);
-    }
+    forwarded_for([&pool.plan.http.forwarded_for, &site.plan.http.forwarded_for], exchange, request);
     if let Some(header) = site.plan.unique_id_header.as_ref().filter(|_| !exchange.unique_id.is_empty()) {
         request.fields.set(header.as_bytes(), &exchange.unique_id);
     }
 }
 
-fn forwarded_for(forwarded: &ForwardedFor, exchange: &Exchange, request: &mut RequestHead) {
+/// Tells the server who the client is. The pool's name for the field wins; each may except clients; a field
+/// that is there already counts only when all who ask for it say so.
+fn forwarded_for(asked: [&Option<ForwardedFor>; 2], exchange: &Exchange, request: &mut RequestHead) {
     let Some(client) = exchange.client.ip() else { return };
-    let named = forwarded.header.as_bytes();
+    let asked = || asked.into_iter().flatten();
+    let Some(first) = asked().next() else { return };
+    let named = first.header.as_bytes();
     let present = || request.fields.position(named).is_some();
-    if forwarded.except.contains(client.ip()) || (forwarded.if_none && present()) {
+    let excepted = asked().any(|one| one.except.contains(client.ip()));
+    if excepted || (asked().all(|one| one.if_none) && present()) {
         return;
     }
     let mut text = [0u8; 48];
@@ -357,10 +377,16 @@ async fn decided(
         Verdict::Authenticate(realm) => {
             exchange.intercepted = true;
             exchange.letters = Some(*b"PR");
-            answer::authenticate(&realm, &exchange.pages())
+            answer::authenticate(realm_of(&realm, exchange), &exchange.pages())
         }
     };
     Some(say(conn, work, exchange, own).await)
+}
+
+/// The realm of a password question: without a name of its own it has that of whoever asks.
+fn realm_of<'r>(said: &'r str, exchange: &'r Exchange) -> &'r str {
+    let asker = exchange.pool.as_ref().map_or(&exchange.site.plan.name, |pool| &pool.plan.name);
+    if said.is_empty() { asker } else { said }
 }
 
 fn refuse(work: &Workspace, exchange: &mut Exchange, answer: &plan::Answer) -> Own {
@@ -379,6 +405,10 @@ async fn hold(conn: &mut Conn) {
 /// Answers with the error page of `cause`.
 pub(crate) async fn fail(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, cause: Cause) -> After {
     exchange.fail(cause);
+    if cause == Cause::QueueTimeout {
+        // All of its time was waiting, and the log says how long that was.
+        exchange.times.queued.get_or_insert(tasks::clock::now());
+    }
     let own = {
         let scene = Scene { exchange, request: &work.request, response: None };
         answer::error_page(cause.status(), &exchange.pages(), Some(&scene))
@@ -397,7 +427,6 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
     }
     let keep = !exchange.bad_request && !exchange.body_spent && conn.may_keep(exchange, &work.request) && body_is_here(work);
     exchange.status = Some(head.status);
-    exchange.times.answered.get_or_insert(tasks::clock::now());
     let mut out = std::mem::take(&mut work.out);
     out.clear();
     let headless = work.request.is_head() && !exchange.bad_request;
@@ -410,7 +439,13 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
             drop_body(work);
             After::KeepAlive
         }
-        (true, false) => After::Close,
+        (true, false) => {
+            let whole = !exchange.bad_request && !exchange.body_spent && body_is_here(work);
+            if whole {
+                drop_body(work);
+            }
+            if whole && work.buffer.is_empty() { After::End } else { After::Close }
+        }
     }
 }
 

@@ -139,8 +139,9 @@ fn request_action(action: &Action, exchange: &mut Exchange, request: &mut Reques
             }
         }
         Action::Capture(expr, slot) => {
+            let length = exchange.site.plan.request_captures.get(*slot).map_or(usize::MAX, |(_, length)| *length);
             let value = expr.value(&scene(exchange, request)).map(|v| v.into_text().into_owned());
-            exchange.capture_request(*slot, value);
+            exchange.capture_request(*slot, value.map(|v| v[..v.len().min(length)].to_vec()));
         }
         Action::DelHeader(header) => {
             request.fields.remove_where(|name, _| header.pattern.accepts(name));
@@ -301,18 +302,22 @@ fn replaced_lines(fields: &Fields, name: &str, regex: &Regex, with: &RegexTempla
 
 fn replaced_values(fields: &Fields, name: &str, regex: &Regex, with: &RegexTemplate, facts: &dyn Facts) -> Edits {
     each_line(fields, name, |line| {
-        let mut changed = false;
-        let parts: Vec<Vec<u8>> = line
-            .split(|b| *b == b',')
-            .map(|part| {
-                let part = part.trim_ascii();
-                let new = replace(regex, with, part, facts);
-                changed |= new.is_some();
-                new.unwrap_or_else(|| part.to_vec())
-            })
-            .collect();
-        changed.then(|| parts.join(&b", "[..]))
+        let new = |part: &[u8]| replace(regex, with, part, facts);
+        in_each_part(line, new)
     })
+}
+
+/// Puts new text in place of the parts between commas. A part that is replaced loses the white space
+/// around it, the others stay as they are: HAProxy does the same.
+fn in_each_part(line: &[u8], new: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut changed = false;
+    let part = |whole: &[u8]| {
+        let new = new(whole.trim_ascii());
+        changed |= new.is_some();
+        new.unwrap_or_else(|| whole.to_vec())
+    };
+    let parts: Vec<Vec<u8>> = line.split(|byte| *byte == b',').map(part).collect();
+    changed.then(|| parts.join(&b","[..]))
 }
 
 fn each_line(fields: &Fields, name: &str, mut new: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Edits {
@@ -367,6 +372,13 @@ mod tests {
         let mut out = Vec::new();
         expand(br"/new/\1?x=\\1", &found, &mut out);
         assert_eq!(out, br"/new/a/b?x=\1");
+    }
+
+    #[test]
+    fn a_part_is_replaced_where_it_stands() {
+        let new = |part: &[u8]| (part == b"a").then(|| b"new".to_vec());
+        assert_eq!(in_each_part(b"a, b , a,c", new).as_deref(), Some(&b"new, b ,new,c"[..]));
+        assert_eq!(in_each_part(b"b,c", new), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Scene<'_> {
             Fetch::Target => Value::text(exchange.target_as_received(request)),
             Fetch::Path => Value::text(request.path()),
             Fetch::PathAndQuery => Value::text(request.path_and_query()),
-            Fetch::Query => Value::text(request.query().unwrap_or_default()),
+            Fetch::Query => Value::text(request.query()?),
             Fetch::Base => {
                 let mut base = request.host().to_ascii_lowercase();
                 base.extend_from_slice(request.path());

@@ -3,8 +3,8 @@
 //! A condition is an OR of ANDs; each term may be negated by `!`. The lines of one ACL name add up by OR.
 
 use super::keywords;
-use super::sample::{self, Kind, Sample};
 use super::said::{Cursor, Done, Said};
+use super::sample::{self, Kind, Sample};
 use super::scene::{Phase, Scene};
 use super::source::Line;
 use super::text::Word;
@@ -29,29 +29,54 @@ struct Acl {
 
 impl Acls {
     /// Reads the `acl` lines of a section. They are read before everything else because all lines of one
-    /// name count wherever it is used.
+    /// name count wherever it is used; those that refer to others by `acl()` come last.
     pub fn read(scene: &mut Scene<'_, '_>, lines: &[Line]) {
         let mut tests: HashMap<String, (usize, Vec<Condition>)> = HashMap::new();
-        for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.text(0) == "acl") {
-            scene.go_to(index, line);
-            match definition(scene, line) {
-                Ok((name, condition)) => {
-                    tests.entry(name).or_insert_with(|| (index, Vec::new())).1.push(condition);
-                }
-                Err(said) => {
-                    scene.problem(said, line);
-                    // So that its uses give no further problems.
-                    tests.entry(line.text(1).to_owned()).or_insert_with(|| (index, Vec::new()));
-                }
-            }
-            scene.end_line(line);
+        let all = || lines.iter().enumerate().filter(|(_, line)| line.text(0) == "acl");
+        for (index, line) in all().filter(|(_, line)| !refers(line)) {
+            let (name, condition) = definition_or_problem(scene, index, line);
+            tests.entry(name).or_insert_with(|| (index, Vec::new())).1.extend(condition);
         }
-        let shared = tests.into_iter().map(|(name, (first, mut list))| {
-            let condition = if list.len() == 1 { list.remove(0) } else { Condition::Any(list) };
-            (name, Acl { first, condition: Arc::new(condition) })
+        let shared = tests.into_iter().map(|(name, (first, list))| {
+            (name, Acl { first, condition: Arc::new(single(list, Condition::Any)) })
         });
         scene.acls.named = shared.collect();
+        for (index, line) in all().filter(|(_, line)| refers(line)) {
+            let (name, condition) = definition_or_problem(scene, index, line);
+            scene.acls.add(name, index, condition);
+        }
     }
+
+    fn add(&mut self, name: String, index: usize, condition: Option<Condition>) {
+        let before = self.named.remove(&name);
+        let first = before.as_ref().map_or(index, |acl| acl.first.min(index));
+        let list = before.map(|acl| Condition::Shared(acl.condition)).into_iter().chain(condition).collect();
+        self.named.insert(name, Acl { first, condition: Arc::new(single(list, Condition::Any)) });
+    }
+}
+
+/// True when the line uses other ACLs by `acl(…)`.
+fn refers(line: &Line) -> bool {
+    line.text(2).starts_with("acl(")
+}
+
+/// Name and condition of a line. A wrong line gives its name all the same, so that its uses give no further
+/// problems.
+fn definition_or_problem(
+    scene: &mut Scene<'_, '_>,
+    index: usize,
+    line: &Line,
+) -> (String, Option<Condition>) {
+    scene.go_to(index, line);
+    let done = match definition(scene, line) {
+        Ok((name, condition)) => (name, Some(condition)),
+        Err(said) => {
+            scene.problem(said, line);
+            (line.text(1).to_owned(), None)
+        }
+    };
+    scene.end_line(line);
+    done
 }
 
 /// The condition of a named or predefined ACL.
@@ -135,8 +160,7 @@ fn anonymous(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, phase: Phase) -
     let length = words.iter().position(|w| w.text == "}");
     let length = length.ok_or_else(|| Said::new("a '}' is missing in the condition"))?;
     cursor.at = start + length + 1;
-    let (condition, sample_from, name) =
-        test(scene, &words[..length]).map_err(|said| said.at(start))?;
+    let (condition, sample_from, name) = test(scene, &words[..length]).map_err(|said| said.at(start))?;
     if !sample::available(sample_from, phase) {
         let what = format!("'{name}' has no value here, so this condition never holds");
         scene.warn(what);
@@ -159,7 +183,9 @@ fn definition(scene: &mut Scene<'_, '_>, line: &Line) -> Done<(String, Condition
 
 /// A test as in `path_beg -i /a /b`.
 fn test(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<(Condition, sample::Origin, String)> {
-    let Some((first, rest)) = words.split_first() else { return Err(Said::new("a fetch is missing in the condition")) };
+    let Some((first, rest)) = words.split_first() else {
+        return Err(Said::new("a fetch is missing in the condition"));
+    };
     let (mut sample, how) = subject(scene, &first.bytes)?;
     let mut patterns = Patterns::read(scene, rest)?;
     let how = patterns.how.or(how).map_or_else(|| by_kind(&sample), Ok)?;
@@ -302,7 +328,9 @@ impl Patterns {
         let mut words = words.iter().peekable();
         while let Some(word) = words.next_if(|w| w.text.starts_with('-') && !is_number(&w.text)) {
             let mut argument = || {
-                words.next().ok_or_else(|| Said::new(format!("the flag '{}' needs a word behind it", word.text)))
+                words
+                    .next()
+                    .ok_or_else(|| Said::new(format!("the flag '{}' needs a word behind it", word.text)))
             };
             match word.text.as_str() {
                 "-i" => patterns.ignore_case = true,
@@ -362,7 +390,8 @@ fn is_number(text: &str) -> bool {
 fn method(word: &str) -> Done<How> {
     METHODS.iter().find(|(name, _)| *name == word).map(|(_, how)| *how).ok_or_else(|| {
         let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
-        Said::new(format!("unknown way of comparing '-m {word}'")).hint(format!("these are: {}", names.join(", ")))
+        Said::new(format!("unknown way of comparing '-m {word}'"))
+            .hint(format!("these are: {}", names.join(", ")))
     })
 }
 
@@ -403,7 +432,9 @@ fn range(text: &str, operator: &str) -> Option<IntRange> {
 
 fn network(text: &[u8]) -> Done<Network> {
     let text = String::from_utf8_lossy(text);
-    text.parse().map_err(|what: String| Said::new(what).hint("write addresses in numbers: 10.0.0.0/8 or 2001:db8::/32"))
+    text.parse().map_err(|what: String| {
+        Said::new(what).hint("write addresses in numbers: 10.0.0.0/8 or 2001:db8::/32")
+    })
 }
 
 fn hex_pattern(text: &[u8]) -> Done<Vec<u8>> {

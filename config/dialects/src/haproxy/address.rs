@@ -95,7 +95,9 @@ fn parse(text: &str) -> Result<Written, String> {
             Ok(fd) if fd >= 0 => Ok(Written::Descriptor(fd)),
             _ => Err(format!("'{text}' names no descriptor")),
         },
-        "ipv4" | "tcp4" | "tcp" => host_and_port(rest, if family == "tcp" { Family::Either } else { Family::V4 }),
+        "ipv4" | "tcp4" | "tcp" => {
+            host_and_port(rest, if family == "tcp" { Family::Either } else { Family::V4 })
+        }
         "ipv6" | "tcp6" => host_and_port(rest, Family::V6),
         "udp" | "udp4" | "udp6" => host_and_port(rest, Family::Either),
         "quic" | "quic4" | "quic6" => Err(format!("'{text}': QUIC is not supported yet")),
@@ -151,9 +153,9 @@ fn read_host(host: &str, family: Family, whole: &str) -> Result<Host, String> {
         (Ok(IpAddr::V4(_)), Family::V6) => Err(format!("'{whole}' is no IPv6 address")),
         (Ok(IpAddr::V6(_)), Family::V4) => Err(format!("'{whole}' is no IPv4 address")),
         (Ok(address), _) => Ok(Host::Address(address)),
-        (Err(_), _) if host == whole && host.bytes().all(|b| b.is_ascii_digit()) => {
-            Err(format!("'{whole}' is neither an address nor a host name; a port stands behind a colon: ':{whole}'"))
-        }
+        (Err(_), _) if host == whole && host.bytes().all(|b| b.is_ascii_digit()) => Err(format!(
+            "'{whole}' is neither an address nor a host name; a port stands behind a colon: ':{whole}'"
+        )),
         (Err(_), _) if is_host_name(host) => Ok(Host::Name(host.into())),
         (Err(_), _) => Err(format!("'{host}' in '{whole}' is neither an address nor a host name")),
     }
@@ -185,8 +187,21 @@ mod tests {
         check("unix@/a", Some(Written::Unix("/a".into())));
         check("/a/b", Some(Written::Unix("/a/b".into())));
         check("abns@x", Some(Written::Abstract("x".into())));
-        check("gateway-1:8083", Some(Written::Host(Host::Name("gateway-1".into()), Ports::Range(8083, 8083))));
-        for text in ["1.2.3:80", "10.0.0.1:x", "10.0.0.1:70000", "fd@x", "foo@1", "a b:1", "[::1:80", "ipv4@::1:2", "quic4@:443"] {
+        check(
+            "gateway-1:8083",
+            Some(Written::Host(Host::Name("gateway-1".into()), Ports::Range(8083, 8083))),
+        );
+        for text in [
+            "1.2.3:80",
+            "10.0.0.1:x",
+            "10.0.0.1:70000",
+            "fd@x",
+            "foo@1",
+            "a b:1",
+            "[::1:80",
+            "ipv4@::1:2",
+            "quic4@:443",
+        ] {
             check(text, None);
         }
     }

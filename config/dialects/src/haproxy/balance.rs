@@ -2,8 +2,8 @@
 
 use super::keywords::{self, ANY, Entry};
 use super::proxy::needs_http;
-use super::sample;
 use super::said::{Cursor, Done, Said};
+use super::sample;
 use super::scene::{Phase, Scene};
 use plan::Balance;
 use plan::pool::{HashFunction, HashMethod, UriHash};
@@ -77,7 +77,9 @@ fn uri(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: &str) -> Done<Balance>
 fn query_parameter(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: &str) -> Done<Balance> {
     let name = cursor.text("the name of a parameter")?.to_owned();
     if cursor.eat("check_post") {
-        scene.shared.note(cursor.line.place(cursor.at - 1), "'check_post' has no effect: bodies are not searched");
+        scene
+            .shared
+            .note(cursor.line.place(cursor.at - 1), "'check_post' has no effect: bodies are not searched");
         if cursor.peek().parse::<u32>().is_ok() {
             cursor.next();
         }
@@ -87,7 +89,9 @@ fn query_parameter(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: &str) 
 
 fn header(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, argument: &str) -> Done<Balance> {
     if argument.is_empty() {
-        return Err(Said::new("'balance hdr' needs the name of a header").hint("as in hdr(host)").at(cursor.at - 1));
+        return Err(Said::new("'balance hdr' needs the name of a header")
+            .hint("as in hdr(host)")
+            .at(cursor.at - 1));
     }
     let domain_only = cursor.eat("use_domain_only");
     Ok(Balance::Header { name: argument.to_ascii_lowercase(), domain_only })
@@ -116,7 +120,11 @@ pub(super) fn hash_type(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> D
     let method = match cursor.text("map-based or consistent")? {
         "map-based" => HashMethod::Map,
         "consistent" => HashMethod::Consistent,
-        "avalanche" => return Err(Said::new("'avalanche' stands behind a function").hint("hash-type map-based sdbm avalanche")),
+        "avalanche" => {
+            return Err(
+                Said::new("'avalanche' stands behind a function").hint("hash-type map-based sdbm avalanche")
+            );
+        }
         other => return Err(cursor.wrong(other, "map-based or consistent")),
     };
     let hash = &mut scene.proxy.pool.hash;

@@ -95,8 +95,21 @@ const TLS_OPTIONS: &[(&str, usize)] = &[
 ];
 
 /// Options that are known and not there yet.
-const NOT_YET: &[&str] =
-    &["accept-netscaler-cip", "cc", "idle-ping", "ktls", "label", "namespace", "nbconn", "quic-cc-algo", "quic-force-retry", "quic-socket", "guid-prefix", "severity-output", "level"];
+const NOT_YET: &[&str] = &[
+    "accept-netscaler-cip",
+    "cc",
+    "idle-ping",
+    "ktls",
+    "label",
+    "namespace",
+    "nbconn",
+    "quic-cc-algo",
+    "quic-force-retry",
+    "quic-socket",
+    "guid-prefix",
+    "severity-output",
+    "level",
+];
 
 /// `bind ADDRESS[,ADDRESS…] OPTIONS…`; the cursor stands at the addresses.
 pub(super) fn bind(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
@@ -116,7 +129,11 @@ pub(super) fn bind(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
 }
 
 /// All addresses of a list separated by commas, ranges of ports spread out.
-pub(super) fn addresses_of(shared: &mut Shared<'_>, text: &str, cursor: &Cursor<'_>) -> Done<Vec<BindAddress>> {
+pub(super) fn addresses_of(
+    shared: &mut Shared<'_>,
+    text: &str,
+    cursor: &Cursor<'_>,
+) -> Done<Vec<BindAddress>> {
     let mut list = Vec::new();
     for part in text.split(',') {
         let read = address::read(part, &shared.environment)?;
@@ -142,7 +159,9 @@ fn network(shared: &Shared<'_>, host: &Host, ports: Ports, text: &str, list: &mu
     let (low, high) = match ports {
         Ports::Range(low, high) if low > 0 => (low, high),
         Ports::Range(..) => return Err(Said::new(format!("'{text}': a listener cannot have the port 0"))),
-        Ports::Missing => return Err(Said::new(format!("'{text}' has no port")).hint("add one: ADDRESS:PORT")),
+        Ports::Missing => {
+            return Err(Said::new(format!("'{text}' has no port")).hint("add one: ADDRESS:PORT"));
+        }
         Ports::Offset(_) => return Err(Said::new(format!("'{text}': a listener's port is a number"))),
     };
     if usize::from(high - low) >= MAX_LISTENERS {
@@ -156,7 +175,8 @@ fn read_options(scene: &mut Scene<'_, '_>, bind: &mut Bind, cursor: &mut Cursor<
     let tls = cursor.line.words[cursor.at..].iter().any(|w| w.text == "ssl");
     if tls {
         let at = cursor.line.words.iter().position(|w| w.text == "ssl").unwrap_or(cursor.at);
-        let said = Said::not_yet("TLS ('ssl' on a bind line)").hint("terminate TLS before this listener for now");
+        let said =
+            Said::not_yet("TLS ('ssl' on a bind line)").hint("terminate TLS before this listener for now");
         return Err(said.at(at));
     }
     while let Some(word) = cursor.next() {
@@ -197,7 +217,9 @@ fn number(field: &mut Option<u32>, cursor: &mut Cursor<'_>) -> Done {
 /// Reads permissions in octal.
 pub(super) fn permissions(field: &mut Option<u32>, cursor: &mut Cursor<'_>) -> Done {
     let word = cursor.text("permissions such as 660")?;
-    *field = Some(units::permissions(word).ok_or_else(|| cursor.wrong(word, "permissions in octal, such as 660"))?);
+    *field = Some(
+        units::permissions(word).ok_or_else(|| cursor.wrong(word, "permissions in octal, such as 660"))?,
+    );
     Ok(())
 }
 

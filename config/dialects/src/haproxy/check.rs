@@ -59,7 +59,7 @@ impl CheckDraft {
     }
 }
 
-/// `option httpchk [URI | METHOD URI [VERSION]]`; the cursor stands behind `httpchk`.
+/// `option httpchk [URI | METHOD URI [VERSION [HOST]]]`; the cursor stands behind `httpchk`.
 pub(super) fn httpchk(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let mut words = Vec::new();
     while let Some(word) = cursor.next() {
@@ -72,6 +72,12 @@ pub(super) fn httpchk(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Don
         [method, target] => {
             request.method = (*method).to_owned();
             request.target = (*target).to_owned();
+        }
+        [method, target, version, host] if !version.contains('\r') => {
+            request.method = (*method).to_owned();
+            request.target = (*target).to_owned();
+            request.minor = minor_version(version)?;
+            request.headers.push(("Host".to_owned(), (*host).to_owned()));
         }
         [method, target, version @ ..] => {
             request.method = (*method).to_owned();
@@ -179,7 +185,9 @@ fn send(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
         match word.text.as_str() {
             "meth" => request.method = cursor.text("a method")?.to_owned(),
             "uri" => request.target = cursor.text("a path")?.to_owned(),
-            "ver" => request.minor = minor_version(cursor.text("a version")?).map_err(|s| s.at(cursor.at - 1))?,
+            "ver" => {
+                request.minor = minor_version(cursor.text("a version")?).map_err(|s| s.at(cursor.at - 1))?;
+            }
             "hdr" => {
                 let name = cursor.text("a name and a value")?;
                 let value = cursor.text("a value")?;
@@ -191,7 +199,9 @@ fn send(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
             "body" => request.body = cursor.need("a text")?.bytes.clone(),
             "comment" => drop(cursor.text("a text")?),
             other @ ("uri-lf" | "body-lf") => {
-                return Err(Said::not_yet(format!("'{other}' in checks")).hint(format!("use '{}'", &other[..4.min(other.len())].trim_end_matches('-'))).at(cursor.at - 1));
+                return Err(Said::not_yet(format!("'{other}' in checks"))
+                    .hint(format!("use '{}'", &other[..4.min(other.len())].trim_end_matches('-')))
+                    .at(cursor.at - 1));
             }
             other => return Err(cursor.wrong(other, "meth, uri, ver, hdr or body")),
         }
@@ -209,7 +219,8 @@ fn expect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<HttpExpect
     loop {
         match cursor.text("status, string, rstatus or rstring")? {
             "!" => negate = !negate,
-            "min-recv" | "ok-status" | "error-status" | "tout-status" | "on-success" | "on-error" | "status-code" => {
+            "min-recv" | "ok-status" | "error-status" | "tout-status" | "on-success" | "on-error"
+            | "status-code" => {
                 let word = cursor.at - 1;
                 cursor.text("a value")?;
                 scene.no_effect(cursor.line, word, "the log says what the check saw");
@@ -220,7 +231,8 @@ fn expect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<HttpExpect
                 let bare = kind.trim_start_matches('!');
                 negate ^= (kind.len() - bare.len()) % 2 == 1;
                 let pattern = cursor.need("a pattern")?;
-                let what = expectation(bare, &pattern.text, &pattern.bytes).map_err(|said| said.at(kind_at))?;
+                let what =
+                    expectation(bare, &pattern.text, &pattern.bytes).map_err(|said| said.at(kind_at))?;
                 cursor.end()?;
                 return Ok(HttpExpect { negate, what });
             }
@@ -236,7 +248,9 @@ fn expectation(kind: &str, text: &str, bytes: &[u8]) -> Done<HttpExpectation> {
         "rstring" => HttpExpectation::BodyRegex(units::expression(text, false)?),
         "hdr" | "fhdr" | "string-lf" => return Err(Said::not_yet(format!("'http-check expect {kind}'"))),
         other => {
-            return Err(Said::new(format!("'{other}' is wrong here: status, string, rstatus or rstring is expected")));
+            return Err(Said::new(format!(
+                "'{other}' is wrong here: status, string, rstatus or rstring is expected"
+            )));
         }
     })
 }
@@ -249,6 +263,10 @@ fn statuses(text: &str) -> Done<Vec<(u16, u16)>> {
         (low <= high && (100..=999).contains(&low) && high <= 999).then_some((low, high))
     };
     text.split(',')
-        .map(|part| one(part.trim()).ok_or_else(|| Said::new(format!("'{part}' is no status")).hint("write 200, 200-399 or 200,404")))
+        .map(|part| {
+            one(part.trim()).ok_or_else(|| {
+                Said::new(format!("'{part}' is no status")).hint("write 200, 200-399 or 200,404")
+            })
+        })
         .collect()
 }

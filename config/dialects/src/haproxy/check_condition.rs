@@ -12,7 +12,7 @@ use super::text::Variables;
 /// The version that configurations and scripts are told, in HAProxy's count.
 pub const VERSION: &str = "3.5-dev5";
 /// Features answered with yes: only what is really there.
-pub const FEATURES: &[&str] = &["EPOLL", "GETADDRINFO", "NETFILTER", "POLL", "PCRE2", "PCRE2_JIT", "THREAD"];
+pub const FEATURES: &[&str] = &["EPOLL", "GETADDRINFO", "NETFILTER", "POLL", "PCRE2", "THREAD"];
 /// Run-time switches answered with yes.
 const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO"];
 /// Deepest nesting of parentheses and negations.
@@ -156,8 +156,12 @@ impl Parser<'_, '_> {
                 _ => last.push(char::from(byte)),
             }
         }
-        Err(if quote.is_some() { "unmatched quote in the condition" } else { "a ')' is missing in the condition" }
-            .into())
+        Err(if quote.is_some() {
+            "unmatched quote in the condition"
+        } else {
+            "a ')' is missing in the condition"
+        }
+        .into())
     }
 
     fn take(&mut self, belongs: impl Fn(u8) -> bool) -> String {
@@ -247,13 +251,34 @@ mod tests {
     #[test]
     fn conditions_are_evaluated() {
         for (expr, value) in [
-            ("", false), ("0", false), ("1", true), ("-5", true), ("!1", false), ("!!1", true), ("00", false),
-            ("1&&0||1", true), (" 1 && ( 0 || ! 0 ) ", true), ("(1)", true), ("!(1&&1)", false), ("0x1", true),
-            ("feature(THREAD)", true), ("!feature(OPENSSL)", true), ("version_atleast(3.0-dev0)", true),
-            ("version_atleast(1024)", false), ("version_before(3.5)", true), ("version_atleast(3.5-dev4)", true),
-            ("streq(a,a)", true), ("streq(\"$X\",yes)", true), ("streq('$X',yes)", false),
-            ("streq(\"${X}\",yes)", true), ("streq(a, a)", false), ("strneq(a,b)&&strstr(abc,b)", true), ("defined(X)", true),
-            ("defined(Y) || enabled(SPLICE)", false), ("streq(\"a,b\",'a,b')", true), ("fips_mode()", false),
+            ("", false),
+            ("0", false),
+            ("1", true),
+            ("-5", true),
+            ("!1", false),
+            ("!!1", true),
+            ("00", false),
+            ("1&&0||1", true),
+            (" 1 && ( 0 || ! 0 ) ", true),
+            ("(1)", true),
+            ("!(1&&1)", false),
+            ("0x1", true),
+            ("feature(THREAD)", true),
+            ("!feature(OPENSSL)", true),
+            ("version_atleast(3.0-dev0)", true),
+            ("version_atleast(1024)", false),
+            ("version_before(3.5)", true),
+            ("version_atleast(3.5-dev4)", true),
+            ("streq(a,a)", true),
+            ("streq(\"$X\",yes)", true),
+            ("streq('$X',yes)", false),
+            ("streq(\"${X}\",yes)", true),
+            ("streq(a, a)", false),
+            ("strneq(a,b)&&strstr(abc,b)", true),
+            ("defined(X)", true),
+            ("defined(Y) || enabled(SPLICE)", false),
+            ("streq(\"a,b\",'a,b')", true),
+            ("fips_mode()", false),
         ] {
             check(expr, Some(value));
         }
@@ -261,7 +286,25 @@ mod tests {
 
     #[test]
     fn wrong_conditions_are_refused() {
-        for expr in ["1)", "(1", "((1)", "streq(a,b", "streq(a", "1a", "-", "nope(1)", "streq(a)", "\"a", "1 1", "&", "()", "!", "1&&", "||", "1.5"] {
+        for expr in [
+            "1)",
+            "(1",
+            "((1)",
+            "streq(a,b",
+            "streq(a",
+            "1a",
+            "-",
+            "nope(1)",
+            "streq(a)",
+            "\"a",
+            "1 1",
+            "&",
+            "()",
+            "!",
+            "1&&",
+            "||",
+            "1.5",
+        ] {
             check(expr, None);
         }
         check(&"!".repeat(100_000), None);

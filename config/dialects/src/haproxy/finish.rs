@@ -95,7 +95,9 @@ fn check_loops(shared: &mut Shared<'_>, proxy: &Proxy) {
     let default = proxy.site.default_pool.iter().map(|name| (name, &proxy.place));
     for (name, place) in routes.chain(default).filter(|(name, _)| is_self(name)) {
         let problem = Problem::new(place.clone(), format!("'{name}' sends to itself"));
-        shared.problems.push(problem.hint("its own servers are used without 'use_backend' or 'default_backend'"));
+        shared
+            .problems
+            .push(problem.hint("its own servers are used without 'use_backend' or 'default_backend'"));
     }
 }
 
@@ -181,7 +183,6 @@ fn drop_http(shared: &mut Shared<'_>, proxy: &mut Proxy) {
         list.clear();
     }
     proxy.statistics = None;
-    proxy.metrics = None;
     proxy.site.monitor_path = None;
     proxy.pool.cookie = None;
     proxy.site.http.forwarded_for = None;
@@ -239,14 +240,6 @@ fn finish_statistics(shared: &mut Shared<'_>, proxy: &mut Proxy) {
         if page.description.as_deref() == Some("") {
             page.description = Some(proxy.site.description.clone().or(global).unwrap_or_default());
         }
-    }
-    let Some((path, place)) = proxy.metrics.take() else { return };
-    match &mut proxy.statistics {
-        Some(page) => page.metrics_path = Some(path),
-        None => shared.problems.push(
-            Problem::new(place, "'prometheus-exporter' is not supported yet without a statistics page")
-                .hint("add 'stats enable' and 'stats uri /stats' to this section"),
-        ),
     }
 }
 

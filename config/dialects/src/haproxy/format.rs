@@ -1,7 +1,7 @@
 //! Log formats and the texts of rules: `%ci`, `%{+Q}r`, `%[req.hdr(host),lower]`, `%%`.
 
-use super::sample;
 use super::said::{Done, Said};
+use super::sample;
 use super::scene::{Phase, Scene};
 use crate::formats::LOG_STYLE;
 use plan::rule::{Expr, Fetch, Piece, RecordField, Style, Template};
@@ -130,7 +130,7 @@ impl<'t> Formatter<'t> {
         }
         let flags = self.flags()?;
         if self.bytes.get(self.at) == Some(&b'[') {
-            return self.expression(scene, flags);
+            return self.expression(scene, &flags);
         }
         let length = self.bytes[self.at..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
         let name = String::from_utf8_lossy(&self.bytes[self.at..self.at + length]).into_owned();
@@ -174,7 +174,7 @@ impl<'t> Formatter<'t> {
         Ok(style)
     }
 
-    fn expression(&mut self, scene: &Scene<'_, '_>, flags: Vec<u8>) -> Done {
+    fn expression(&mut self, scene: &Scene<'_, '_>, flags: &[u8]) -> Done {
         let start = self.at + 1;
         let blanks = self.bytes[start..].iter().take_while(|b| **b == b' ').count();
         let (found, mut end) = sample::read(scene, self.bytes, start + blanks)?;
@@ -183,7 +183,7 @@ impl<'t> Formatter<'t> {
             return Err(Said::new(format!("'%[{}' has no ']'", found.name)));
         }
         sample::check_phase(&found, self.phase)?;
-        let style = self.apply(&flags)?;
+        let style = self.apply(flags)?;
         self.push(found.expr, style);
         self.at = end + 1;
         Ok(())

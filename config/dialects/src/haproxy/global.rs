@@ -38,16 +38,31 @@ const THREADS: &str = "threads are placed by the operating system";
 pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("busy-polling", NoEffect(TUNING), "polls without sleeping"),
     entry!("ca-base", NoEffect(NO_TLS), "folder of authorities"),
-    entry!("chroot", Words(|s, c| path_once(s, c, |p| &mut p.chroot)), "chroot FOLDER: confines the process after binding"),
+    entry!(
+        "chroot",
+        Words(|s, c| path_once(s, c, |p| &mut p.chroot)),
+        "chroot FOLDER: confines the process after binding"
+    ),
     entry!("cluster-secret", NoEffect(TUNING), "secret shared by a cluster"),
     entry!("cpu-map", NoEffect(THREADS), "cores of threads"),
     entry!("cpu-policy", NoEffect(THREADS), "cores of threads"),
     entry!("cpu-set", NoEffect(THREADS), "cores of threads"),
     entry!("crt-base", NoEffect(NO_TLS), "folder of certificates"),
     entry!("daemon", Words(|s, _| set(&mut s.process.daemon)), "leaves the foreground"),
-    entry!("dns-accept-family", NoEffect("names are looked up by the operating system"), "families of looked up addresses"),
+    entry!(
+        "dns-accept-family",
+        NoEffect("names are looked up by the operating system"),
+        "families of looked up addresses"
+    ),
     entry!("default-path", NotYet("write whole paths"), "folder of relative paths"),
-    entry!("description", Words(|s, c| { s.process.description = Some(logs::rest(c)); Ok(()) }), "text on the statistics page"),
+    entry!(
+        "description",
+        Words(|s, c| {
+            s.process.description = Some(logs::rest(c));
+            Ok(())
+        }),
+        "text on the statistics page"
+    ),
     entry!("expose-deprecated-directives", NoEffect(TUNING), "accepts deprecated words"),
     entry!("expose-experimental-directives", NoEffect(TUNING), "accepts experimental words"),
     entry!("external-check", NotYet("use checks by HTTP or TCP"), "allows checks by a program"),
@@ -97,11 +112,23 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("profiling.tasks", NoEffect(TUNING), "profiling"),
     entry!("quiet", NoEffect(""), "says nothing at the start"),
     entry!("resetenv", NoEffect(""), "resetenv NAMES…: removes all other variables"),
-    entry!("server-state-base", NoEffect("server states are handed over by a reload itself"), "folder of state files"),
-    entry!("server-state-file", NoEffect("server states are handed over by a reload itself"), "file of server states"),
+    entry!(
+        "server-state-base",
+        NoEffect("server states are handed over by a reload itself"),
+        "folder of state files"
+    ),
+    entry!(
+        "server-state-file",
+        NoEffect("server states are handed over by a reload itself"),
+        "file of server states"
+    ),
     entry!("set-dumpable", NoEffect(TUNING), "allows core dumps"),
     entry!("set-var", NotYet("use 'http-request set-var' with the scope proc"), "a variable of the process"),
-    entry!("set-var-fmt", NotYet("use 'http-request set-var-fmt' with the scope proc"), "a variable of the process"),
+    entry!(
+        "set-var-fmt",
+        NotYet("use 'http-request set-var-fmt' with the scope proc"),
+        "a variable of the process"
+    ),
     entry!("setcap", NoEffect("capabilities are kept as they are"), "capabilities to keep"),
     entry!("setenv", Words(variable), "setenv NAME VALUE: a variable"),
     entry!("spread-checks", Words(spread_checks), "random part of check intervals, percent"),
@@ -130,12 +157,20 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("ssl-skip-self-issued-ca", NoEffect(NO_TLS), "chains"),
     entry!("stats", Words(stats), "stats socket ADDRESS [level L] [mode M] …, stats timeout TIME"),
     entry!("stress-level", NoEffect(TUNING), "for developers"),
-    entry!("strict-limits", NoEffect("limits that cannot be had are problems anyway"), "fails when limits cannot be had"),
+    entry!(
+        "strict-limits",
+        NoEffect("limits that cannot be had are problems anyway"),
+        "fails when limits cannot be had"
+    ),
     entry!("thread-group", NoEffect(THREADS), "groups of threads"),
     entry!("thread-groups", NoEffect(THREADS), "groups of threads"),
     entry!("thread-hard-limit", NoEffect(THREADS), "most threads"),
     entry!("uid", Words(|s, c| word_once(s, c, |p| &mut p.user)), "user to become, as a number"),
-    entry!("ulimit-n", Words(|s, c| c.number("a number of descriptors").and_then(|n| once(s, c, |p| &mut p.descriptors, n))), "descriptor limit"),
+    entry!(
+        "ulimit-n",
+        Words(|s, c| c.number("a number of descriptors").and_then(|n| once(s, c, |p| &mut p.descriptors, n))),
+        "descriptor limit"
+    ),
     entry!("unix-bind", NotYet("write mode, user and group on the bind lines"), "defaults of unix sockets"),
     entry!("unsetenv", NoEffect(""), "unsetenv NAMES…: removes variables"),
     entry!("user", Words(|s, c| word_once(s, c, |p| &mut p.user)), "user to become"),
@@ -144,12 +179,24 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
 ];
 
 /// Words before which `no` may stand.
-const NEGATABLE: &[&str] = &["busy-polling", "set-dumpable", "strict-limits", "insecure-fork-wanted", "numa-cpu-mapping", "zero-warning", "quiet"];
+const NEGATABLE: &[&str] = &[
+    "busy-polling",
+    "set-dumpable",
+    "strict-limits",
+    "insecure-fork-wanted",
+    "numa-cpu-mapping",
+    "zero-warning",
+    "quiet",
+];
 
 /// Reads a `global` section.
 pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
     for line in std::iter::once(&section.head).chain(&section.body) {
-        let done = if line.number == section.head.number { Cursor::new(line, 1).end() } else { read_line(shared, line) };
+        let done = if line.number == section.head.number {
+            Cursor::new(line, 1).end()
+        } else {
+            read_line(shared, line)
+        };
         if let Err(said) = done {
             shared.problem(said, line);
         }
@@ -185,7 +232,8 @@ fn read_line(shared: &mut Shared<'_>, line: &Line) -> Done {
 
 fn unknown(word: &str) -> Said {
     if keywords::PROXY.iter().any(|e| e.name == word) {
-        return Said::new(format!("'{word}' may not stand in 'global'")).hint("move it to 'defaults' or to a proxy section");
+        return Said::new(format!("'{word}' may not stand in 'global'"))
+            .hint("move it to 'defaults' or to a proxy section");
     }
     Said::new(format!("unknown keyword '{word}' in 'global'"))
         .hint(keywords::nearest(word, GLOBAL.iter().map(|e| e.name)))
@@ -193,12 +241,54 @@ fn unknown(word: &str) -> Said {
 
 /// Names behind `tune.`; one that ends in a dot or a dash stands for all that begin so.
 const TUNE: &[&str] = &[
-    "applet.", "buffers.", "bufsize.", "chksize", "cli.", "comp.", "defaults.", "disable-", "epoll.", "events.",
-    "fail-alloc", "fd.", "glitches.", "h1.", "h2.", "http.", "idle-pool.", "idletimer", "listener.", "lua.",
-    "max-checks-per-thread", "max-rules-at-once", "maxaccept", "maxpollevents", "maxrewrite", "memory.", "mux.",
-    "notsent-lowat.", "pattern.", "peers.", "pipesize", "pool-", "pt.", "quic.", "rcvbuf.", "recv_enough", "renice.",
-    "ring.", "runqueue-depth", "sched.", "sndbuf.", "ssl.", "stick-counters", "stream.", "streams.", "takeover-",
-    "vars.", "zlib.",
+    "applet.",
+    "buffers.",
+    "bufsize.",
+    "chksize",
+    "cli.",
+    "comp.",
+    "defaults.",
+    "disable-",
+    "epoll.",
+    "events.",
+    "fail-alloc",
+    "fd.",
+    "glitches.",
+    "h1.",
+    "h2.",
+    "http.",
+    "idle-pool.",
+    "idletimer",
+    "listener.",
+    "lua.",
+    "max-checks-per-thread",
+    "max-rules-at-once",
+    "maxaccept",
+    "maxpollevents",
+    "maxrewrite",
+    "memory.",
+    "mux.",
+    "notsent-lowat.",
+    "pattern.",
+    "peers.",
+    "pipesize",
+    "pool-",
+    "pt.",
+    "quic.",
+    "rcvbuf.",
+    "recv_enough",
+    "renice.",
+    "ring.",
+    "runqueue-depth",
+    "sched.",
+    "sndbuf.",
+    "ssl.",
+    "stick-counters",
+    "stream.",
+    "streams.",
+    "takeover-",
+    "vars.",
+    "zlib.",
 ];
 
 /// Settings of HAProxy's insides. Only the size of the buffer bounds something a user sees: heads.
@@ -209,7 +299,10 @@ fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
             cursor.end()
         }
         "maxrewrite" => cursor.size().and_then(|_| cursor.end()),
-        _ if !TUNE.iter().any(|known| name == *known || (known.ends_with(['.', '-']) && name.starts_with(known))) => {
+        _ if !TUNE
+            .iter()
+            .any(|known| name == *known || (known.ends_with(['.', '-']) && name.starts_with(known))) =>
+        {
             Err(Said::new(format!("unknown keyword 'tune.{name}' in 'global'")).hint("remove it"))
         }
         _ => {
@@ -231,7 +324,12 @@ fn word(field: &mut Option<String>, cursor: &mut Cursor<'_>) -> Done {
 }
 
 /// Says a thing once: as in HAProxy the first one counts.
-fn once<T>(shared: &mut Shared<'_>, cursor: &Cursor<'_>, field: fn(&mut Process) -> &mut Option<T>, value: T) -> Done {
+fn once<T>(
+    shared: &mut Shared<'_>,
+    cursor: &Cursor<'_>,
+    field: fn(&mut Process) -> &mut Option<T>,
+    value: T,
+) -> Done {
     let field = field(&mut shared.process);
     if field.is_none() {
         *field = Some(value);
@@ -242,12 +340,20 @@ fn once<T>(shared: &mut Shared<'_>, cursor: &Cursor<'_>, field: fn(&mut Process)
     Ok(())
 }
 
-fn word_once(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, field: fn(&mut Process) -> &mut Option<String>) -> Done {
+fn word_once(
+    shared: &mut Shared<'_>,
+    cursor: &mut Cursor<'_>,
+    field: fn(&mut Process) -> &mut Option<String>,
+) -> Done {
     let value = cursor.text("a name")?.to_owned();
     once(shared, cursor, field, value)
 }
 
-fn path_once(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, field: fn(&mut Process) -> &mut Option<PathBuf>) -> Done {
+fn path_once(
+    shared: &mut Shared<'_>,
+    cursor: &mut Cursor<'_>,
+    field: fn(&mut Process) -> &mut Option<PathBuf>,
+) -> Done {
     let value = PathBuf::from(cursor.text("a path")?);
     once(shared, cursor, field, value)
 }
@@ -360,7 +466,8 @@ impl SocketOptions {
             "mode" => bind::permissions(&mut self.mode, cursor)?,
             "user" | "uid" => word(&mut self.user, cursor)?,
             "group" | "gid" => word(&mut self.group, cursor)?,
-            "expose-fd" | "severity-output" | "process" | "thread" | "id" | "backlog" | "maxconn" | "name" | "nice" => {
+            "expose-fd" | "severity-output" | "process" | "thread" | "id" | "backlog" | "maxconn"
+            | "name" | "nice" => {
                 let at = cursor.at - 1;
                 cursor.text("a value")?;
                 shared.note(cursor.line.place(at), format!("'{name}' has no effect on a runtime socket"));
@@ -370,4 +477,3 @@ impl SocketOptions {
         Ok(())
     }
 }
-

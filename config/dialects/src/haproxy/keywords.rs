@@ -3,7 +3,9 @@
 use super::proxy::{self};
 use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
-use super::{acl, balance, bind, check, global, logs, options, pages, rules, sample, server, stats, timeouts};
+use super::{
+    acl, balance, bind, check, global, logs, options, pages, rules, sample, server, stats, timeouts,
+};
 
 /// In which sections a word may stand.
 pub(super) type Sections = u8;
@@ -47,7 +49,11 @@ pub(super) fn sections_of(kind: Kind, named: bool) -> Sections {
 
 /// "did you mean …" for a word, or nothing.
 pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
-    if word.len() > 64 { String::new() } else { plan::draft::nearest(word, names.take(10_000).filter(|n| n.len() <= 64)) }
+    if word.len() > 64 {
+        String::new()
+    } else {
+        plan::draft::nearest(word, names.take(10_000).filter(|n| n.len() <= 64))
+    }
 }
 
 /// What a section is.
@@ -99,29 +105,79 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("bind", F, bind::bind, "bind ADDRESS:PORT[,…] [OPTIONS…]: where to listen"),
     entry!("bind-process", ANY, proxy::bind_process, "old: processes that serve this section"),
     entry!("block", P, rules::old::block, "old: http-request deny"),
-    entry!("capture", F, proxy::capture, "capture request|response header NAME len N, capture cookie NAME len N"),
+    entry!(
+        "capture",
+        F,
+        proxy::capture,
+        "capture request|response header NAME len N, capture cookie NAME len N"
+    ),
     entry!("clitimeout", D | F, timeouts::old_client, "old: timeout client"),
     entry!("contimeout", D | B, timeouts::old_connect, "old: timeout connect"),
     entry!("cookie", D | B, proxy::cookie, "cookie NAME rewrite|insert|prefix …: persistence by cookie"),
-    entry!("default-server", D | B, server::default_server, "default-server OPTIONS…: what every server line begins with"),
-    entry!("default_backend", D | F, proxy::default_backend, "default_backend NAME: backend without a matching use_backend"),
+    entry!(
+        "default-server",
+        D | B,
+        server::default_server,
+        "default-server OPTIONS…: what every server line begins with"
+    ),
+    entry!(
+        "default_backend",
+        D | F,
+        proxy::default_backend,
+        "default_backend NAME: backend without a matching use_backend"
+    ),
     entry!("description", P, proxy::description, "description TEXT: shown on the statistics page"),
     entry!("disabled", ANY, proxy::disabled, "does not run"),
     entry!("enabled", ANY, proxy::enabled, "runs, against 'disabled' in defaults"),
     entry!("errorfile", ANY, pages::errorfile, "errorfile STATUS FILE: a whole message as an error page"),
-    entry!("error-log-format", D | F, logs::error_log_format, "error-log-format FORMAT: line for failed requests"),
-    entry!("errorloc", ANY, pages::errorloc302, "errorloc STATUS URL: redirects instead of an error page (302)"),
-    entry!("errorloc302", ANY, pages::errorloc302, "errorloc302 STATUS URL: redirects instead of an error page"),
-    entry!("errorloc303", ANY, pages::errorloc303, "errorloc303 STATUS URL: redirects instead of an error page"),
+    entry!(
+        "error-log-format",
+        D | F,
+        logs::error_log_format,
+        "error-log-format FORMAT: line for failed requests"
+    ),
+    entry!(
+        "errorloc",
+        ANY,
+        pages::errorloc302,
+        "errorloc STATUS URL: redirects instead of an error page (302)"
+    ),
+    entry!(
+        "errorloc302",
+        ANY,
+        pages::errorloc302,
+        "errorloc302 STATUS URL: redirects instead of an error page"
+    ),
+    entry!(
+        "errorloc303",
+        ANY,
+        pages::errorloc303,
+        "errorloc303 STATUS URL: redirects instead of an error page"
+    ),
     entry!("fullconn", D | B, proxy::fullconn, "fullconn N: load at which dynamic limits are reached"),
     entry!("grace", D | F, proxy::grace, "old: time to keep listening while stopping"),
-    entry!("hash-balance-factor", D | B, balance::hash_balance_factor, "hash-balance-factor PERCENT: bounds the load of consistent hashing"),
+    entry!(
+        "hash-balance-factor",
+        D | B,
+        balance::hash_balance_factor,
+        "hash-balance-factor PERCENT: bounds the load of consistent hashing"
+    ),
     entry!("hash-type", D | B, balance::hash_type, "hash-type map-based|consistent [FUNCTION [avalanche]]"),
-    entry!("http-after-response", N | P, rules::http_after_response, "http-after-response ACTION [if …]: on every response"),
+    entry!(
+        "http-after-response",
+        N | P,
+        rules::http_after_response,
+        "http-after-response ACTION [if …]: on every response"
+    ),
     entry!("http-check", D | B, check::http_check, "http-check send|expect …: what a check asks and wants"),
     entry!("http-error", ANY, pages::http_error, "http-error status STATUS …: an error page"),
     entry!("http-request", N | P, rules::http_request, "http-request ACTION [if …]: on every request"),
-    entry!("http-response", N | P, rules::http_response, "http-response ACTION [if …]: on every response of a server"),
+    entry!(
+        "http-response",
+        N | P,
+        rules::http_response,
+        "http-response ACTION [if …]: on every response of a server"
+    ),
     entry!("http-reuse", D | B, proxy::http_reuse, "http-reuse never|safe|aggressive|always"),
     entry!("id", P, proxy::id, "id N: number in statistics"),
     entry!("log", ANY, logs::log, "log global | log ADDRESS [len N] [format F] FACILITY [LEVEL [MINLEVEL]]"),
@@ -131,7 +187,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("mode", ANY, proxy::mode, "mode tcp|http: what is spoken"),
     entry!("monitor", F, proxy::monitor, "monitor fail if …: when the monitor path answers 503"),
     entry!("monitor-net", D | F, rules::old::monitor_net, "old: answers 200 to these clients"),
-    entry!("monitor-uri", D | F, proxy::monitor_uri, "monitor-uri PATH: answered 200 without a server or a log line"),
+    entry!(
+        "monitor-uri",
+        D | F,
+        proxy::monitor_uri,
+        "monitor-uri PATH: answered 200 without a server or a log line"
+    ),
     entry!("option", ANY, options::option, "option NAME: switches a behaviour on"),
     entry!("persist", D | B, proxy::persist, "persist rdp-cookie"),
     entry!("redirect", P, rules::redirect_line, "redirect location|prefix|scheme TEXT …: redirects"),
@@ -158,11 +219,21 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("source", D | B, proxy::source, "source ADDRESS[:PORT]: local address towards servers"),
     entry!("srvtimeout", D | B, timeouts::old_server, "old: timeout server"),
     entry!("stats", ANY, stats::stats, "stats enable | uri | auth | …: the statistics page"),
-    entry!("tcp-request", N | P, rules::tcp_request, "tcp-request connection|content ACTION [if …], tcp-request inspect-delay TIME"),
+    entry!(
+        "tcp-request",
+        N | P,
+        rules::tcp_request,
+        "tcp-request connection|content ACTION [if …], tcp-request inspect-delay TIME"
+    ),
     entry!("timeout", ANY, timeouts::timeout, "timeout NAME TIME"),
     entry!("transparent", D | B, proxy::transparent, "old: option transparent"),
     entry!("unique-id-format", D | F, proxy::unique_id_format, "unique-id-format FORMAT: id of each request"),
-    entry!("unique-id-header", D | F, proxy::unique_id_header, "unique-id-header NAME: header that carries the id"),
+    entry!(
+        "unique-id-header",
+        D | F,
+        proxy::unique_id_header,
+        "unique-id-header NAME: header that carries the id"
+    ),
     entry!("use_backend", F, proxy::use_backend, "use_backend NAME [if …]: chooses a backend"),
 ];
 

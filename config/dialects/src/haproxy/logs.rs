@@ -15,8 +15,9 @@ const LINE_LENGTH: usize = 1024;
 
 /// Names of facilities; their place is their number (RFC 5424, 6.2.1).
 const FACILITIES: &[&str] = &[
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp", "audit",
-    "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp",
+    "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
 ];
 
 /// Names of levels, most severe first.
@@ -103,7 +104,8 @@ fn target(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done<LogTarget> {
             "format" => {
                 cursor.next();
                 let word = cursor.text("a format")?;
-                target.header = named(HEADERS, word).ok_or_else(|| cursor.wrong(word, "a format such as rfc5424 or raw"))?;
+                target.header = named(HEADERS, word)
+                    .ok_or_else(|| cursor.wrong(word, "a format such as rfc5424 or raw"))?;
             }
             "sample" => {
                 cursor.next();
@@ -127,10 +129,12 @@ fn levels(target: &mut LogTarget, cursor: &mut Cursor<'_>) -> Done {
             .at(cursor.at - 1)
     })? as u8;
     if let Some(word) = cursor.next() {
-        target.level = named(LEVELS, &word.text).ok_or_else(|| cursor.wrong(&word.text, "a level such as info"))?;
+        target.level =
+            named(LEVELS, &word.text).ok_or_else(|| cursor.wrong(&word.text, "a level such as info"))?;
     }
     if let Some(word) = cursor.next() {
-        target.max_level = named(LEVELS, &word.text).ok_or_else(|| cursor.wrong(&word.text, "a level such as err"))?;
+        target.max_level =
+            named(LEVELS, &word.text).ok_or_else(|| cursor.wrong(&word.text, "a level such as err"))?;
     }
     cursor.end()
 }
@@ -142,7 +146,9 @@ fn log_address(shared: &mut Shared<'_>, text: &str, cursor: &Cursor<'_>) -> Done
         _ => {}
     }
     if text.starts_with("ring@") || text.starts_with("backend@") {
-        return Err(Said::not_yet(format!("the log target '{text}'")).hint("log to an address, stdout or a socket"));
+        return Err(
+            Said::not_yet(format!("the log target '{text}'")).hint("log to an address, stdout or a socket")
+        );
     }
     let read = address::read(text, &shared.environment)?;
     for name in read.missing {

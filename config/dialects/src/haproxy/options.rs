@@ -43,33 +43,108 @@ const COUNTERS: &str = "counters are always up to date";
 
 /// All options.
 pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
-    entry!("abortonclose", FB, OnOff(|p, on| both(p, |h| h.abort_on_close = Some(on))), "a half-closed client that waits counts as gone"),
-    entry!("accept-invalid-http-request", D | F, NotYet("invalid requests are always refused; remove it"), "accepts invalid requests"),
-    entry!("accept-invalid-http-response", D | B, NotYet("invalid responses are always refused; remove it"), "accepts invalid responses"),
-    entry!("accept-unsafe-violations-in-http-request", D | F, NotYet("invalid requests are always refused; remove it"), "accepts invalid requests"),
-    entry!("accept-unsafe-violations-in-http-response", D | B, NotYet("invalid responses are always refused; remove it"), "accepts invalid responses"),
-    entry!("allbackups", D | B, OnOff(|p, on| p.pool.all_backups = on), "all backup servers are used at once"),
+    entry!(
+        "abortonclose",
+        FB,
+        OnOff(|p, on| both(p, |h| h.abort_on_close = Some(on))),
+        "a half-closed client that waits counts as gone"
+    ),
+    entry!(
+        "accept-invalid-http-request",
+        D | F,
+        NotYet("invalid requests are always refused; remove it"),
+        "accepts invalid requests"
+    ),
+    entry!(
+        "accept-invalid-http-response",
+        D | B,
+        NotYet("invalid responses are always refused; remove it"),
+        "accepts invalid responses"
+    ),
+    entry!(
+        "accept-unsafe-violations-in-http-request",
+        D | F,
+        NotYet("invalid requests are always refused; remove it"),
+        "accepts invalid requests"
+    ),
+    entry!(
+        "accept-unsafe-violations-in-http-response",
+        D | B,
+        NotYet("invalid responses are always refused; remove it"),
+        "accepts invalid responses"
+    ),
+    entry!(
+        "allbackups",
+        D | B,
+        OnOff(|p, on| p.pool.all_backups = on),
+        "all backup servers are used at once"
+    ),
     entry!("checkcache", D | B, NotYet(""), "refuses cacheable cookies"),
     entry!("clitcpka", D | F, OnOff(|p, on| p.site.tcp_keep_alive = on), "TCP keep-alive towards clients"),
     entry!("contstats", D | F, NoEffect(COUNTERS), "counts while a transfer runs"),
-    entry!("disable-h2-upgrade", D | F, NoEffect("there is no HTTP/2 to upgrade to"), "no HTTP/2 by its preface"),
+    entry!(
+        "disable-h2-upgrade",
+        D | F,
+        NoEffect("there is no HTTP/2 to upgrade to"),
+        "no HTTP/2 by its preface"
+    ),
     entry!("dontlog-normal", D | F, OnOff(|p, on| p.site.log.only_errors = on), "logs failures only"),
-    entry!("dontlognull", D | F, OnOff(|p, on| p.site.log.skip_empty = on), "does not log connections without a byte"),
+    entry!(
+        "dontlognull",
+        D | F,
+        OnOff(|p, on| p.site.log.skip_empty = on),
+        "does not log connections without a byte"
+    ),
     entry!("external-check", D | B, NotYet(""), "checks by a program"),
-    entry!("forceclose", FB, Old("option httpclose", |p, on| connection(p, ConnectionMode::Close, on)), "old: option httpclose"),
-    entry!("forwardfor", FB, Words(forwardfor), "forwardfor [except NETWORK] [header NAME] [if-none]: adds X-Forwarded-For"),
+    entry!(
+        "forceclose",
+        FB,
+        Old("option httpclose", |p, on| connection(p, ConnectionMode::Close, on)),
+        "old: option httpclose"
+    ),
+    entry!(
+        "forwardfor",
+        FB,
+        Words(forwardfor),
+        "forwardfor [except NETWORK] [header NAME] [if-none]: adds X-Forwarded-For"
+    ),
     entry!("forwarded", D | B, NotYet("use 'option forwardfor'"), "adds Forwarded (RFC 7239)"),
     entry!("h1-case-adjust-bogus-client", D | F, NotYet(""), "header case for clients"),
     entry!("h1-case-adjust-bogus-server", D | B, NotYet(""), "header case for servers"),
-    entry!("http-buffer-request", FB, OnOff(|p, on| both(p, |h| h.buffer_request = on)), "waits for the body before a server is chosen"),
+    entry!(
+        "http-buffer-request",
+        FB,
+        OnOff(|p, on| both(p, |h| h.buffer_request = on)),
+        "waits for the body before a server is chosen"
+    ),
     entry!("http-drop-request-trailers", D | B, NotYet(""), "drops trailers"),
     entry!("http-drop-response-trailers", D | F, NotYet(""), "drops trailers"),
-    entry!("http-ignore-probes", D | F, OnOff(|p, on| both(p, |h| h.ignore_probes = on)), "probes that send nothing are no errors"),
-    entry!("http-keep-alive", FB, OnOff(|p, on| connection(p, ConnectionMode::KeepAlive, on)), "keeps both sides open"),
+    entry!(
+        "http-ignore-probes",
+        D | F,
+        OnOff(|p, on| both(p, |h| h.ignore_probes = on)),
+        "probes that send nothing are no errors"
+    ),
+    entry!(
+        "http-keep-alive",
+        FB,
+        OnOff(|p, on| connection(p, ConnectionMode::KeepAlive, on)),
+        "keeps both sides open"
+    ),
     entry!("http-no-delay", FB, NoEffect("data is always passed on at once"), "passes data on at once"),
-    entry!("http-pretend-keepalive", FB, NoEffect("servers that close early are dealt with anyway"), "hides the closing from servers"),
+    entry!(
+        "http-pretend-keepalive",
+        FB,
+        NoEffect("servers that close early are dealt with anyway"),
+        "hides the closing from servers"
+    ),
     entry!("http-restrict-req-hdr-names", FB, NotYet(""), "refuses odd header names"),
-    entry!("http-server-close", FB, OnOff(|p, on| connection(p, ConnectionMode::ServerClose, on)), "closes the server side"),
+    entry!(
+        "http-server-close",
+        FB,
+        OnOff(|p, on| connection(p, ConnectionMode::ServerClose, on)),
+        "closes the server side"
+    ),
     entry!("http-tunnel", FB, Old("nothing, keep-alive does what it was for", |_, _| {}), "old: nothing"),
     entry!("http-use-htx", FB, Old("nothing, it was switched on for good", |_, _| {}), "old: nothing"),
     entry!("http-use-proxy-header", D | F, NotYet(""), "Proxy-Connection"),
@@ -77,23 +152,58 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!("httpclose", FB, OnOff(|p, on| connection(p, ConnectionMode::Close, on)), "closes both sides"),
     entry!("httplog", D | F, Words(httplog), "httplog [clf]: the HTTP log line"),
     entry!("httpslog", D | F, NotYet("use 'option httplog'"), "the HTTPS log line"),
-    entry!("idle-close-on-response", D | F, OnOff(|p, on| both(p, |h| h.idle_close_on_response = on)), "tells idle clients of a stop with a response"),
+    entry!(
+        "idle-close-on-response",
+        D | F,
+        OnOff(|p, on| both(p, |h| h.idle_close_on_response = on)),
+        "tells idle clients of a stop with a response"
+    ),
     entry!("independant-streams", FB, NoEffect(TUNING), "time-outs of each side count alone"),
     entry!("independent-streams", FB, NoEffect(TUNING), "time-outs of each side count alone"),
     entry!("ldap-check", D | B, NotYet("use 'option tcp-check'"), "checks by LDAP"),
-    entry!("log-health-checks", D | B, OnOff(|p, on| p.pool.log_checks = on), "logs each check that changes something"),
-    entry!("log-separate-errors", D | F, OnOff(|p, on| p.site.log.errors_at_err = on), "logs failures at level err"),
+    entry!(
+        "log-health-checks",
+        D | B,
+        OnOff(|p, on| p.pool.log_checks = on),
+        "logs each check that changes something"
+    ),
+    entry!(
+        "log-separate-errors",
+        D | F,
+        OnOff(|p, on| p.site.log.errors_at_err = on),
+        "logs failures at level err"
+    ),
     entry!("logasap", D | F, OnOff(|p, on| p.site.log.early = on), "logs once the response head is there"),
     entry!("mysql-check", D | B, NotYet("use 'option tcp-check'"), "checks by MySQL"),
     entry!("nolinger", FB, NoEffect("connections close in the regular way"), "resets connections"),
-    entry!("originalto", FB, NotYet("use 'http-request set-header X-Original-To %[dst]'"), "adds X-Original-To"),
-    entry!("persist", D | B, NotYet("requests go to another server when theirs is down; remove it"), "sends to servers that are down"),
+    entry!(
+        "originalto",
+        FB,
+        NotYet("use 'http-request set-header X-Original-To %[dst]'"),
+        "adds X-Original-To"
+    ),
+    entry!(
+        "persist",
+        D | B,
+        NotYet("requests go to another server when theirs is down; remove it"),
+        "sends to servers that are down"
+    ),
     entry!("pgsql-check", D | B, Words(check::pgsql_check), "pgsql-check user NAME: checks by PostgreSQL"),
-    entry!("prefer-last-server", D | B, NoEffect("a connection is reused where it can be"), "stays with the last server"),
+    entry!(
+        "prefer-last-server",
+        D | B,
+        NoEffect("a connection is reused where it can be"),
+        "stays with the last server"
+    ),
     entry!("redis-check", D | B, Words(check::redis_check), "checks by Redis PING"),
     entry!("redispatch", D | B, ReadOrNo(redispatch), "redispatch [N]: another server may be tried"),
     entry!("smtpchk", D | B, NotYet("use 'option tcp-check'"), "checks by SMTP"),
-    entry!("socket-stats", D | F, NoEffect("statistics are kept for the whole section"), "statistics of each listener"),
+    entry!(
+        "socket-stats",
+        D | F,
+        NoEffect("statistics are kept for the whole section"),
+        "statistics of each listener"
+    ),
     entry!("splice-auto", FB, NoEffect(KERNEL), "splicing when it pays"),
     entry!("splice-request", FB, NoEffect(KERNEL), "splicing of requests"),
     entry!("splice-response", FB, NoEffect(KERNEL), "splicing of responses"),
@@ -103,9 +213,22 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!("tcp-check", D | B, Words(check::tcp_check), "checks by a TCP connection"),
     entry!("tcp-smart-accept", D | F, NoEffect(TUNING), "saves a packet on acceptance"),
     entry!("tcp-smart-connect", D | B, NoEffect(TUNING), "saves a packet on connecting"),
-    entry!("tcpka", FB, OnOff(|p, on| { p.site.tcp_keep_alive = on; p.pool.tcp_keep_alive = on; }), "TCP keep-alive on both sides"),
+    entry!(
+        "tcpka",
+        FB,
+        OnOff(|p, on| {
+            p.site.tcp_keep_alive = on;
+            p.pool.tcp_keep_alive = on;
+        }),
+        "TCP keep-alive on both sides"
+    ),
     entry!("tcplog", D | F, Words(tcplog), "the TCP log line"),
-    entry!("transparent", D | B, NotYet("write 'server NAME *' to go where the client wanted to go"), "connects where the client wanted to"),
+    entry!(
+        "transparent",
+        D | B,
+        NotYet("write 'server NAME *' to go where the client wanted to go"),
+        "connects where the client wanted to"
+    ),
 ];
 
 /// `option NAME …`; the cursor stands behind `option`.

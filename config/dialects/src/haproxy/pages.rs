@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Statuses that have an error page.
-const STATUSES: &[u16] = &[200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504];
+const STATUSES: &[u16] = &[
+    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504,
+];
 /// Longest error page, bytes.
 const MAX_PAGE: usize = 1 << 20;
 
@@ -81,7 +83,8 @@ fn status(cursor: &mut Cursor<'_>) -> Done<u16> {
 
 fn no_page(status: u16) -> Said {
     let list: Vec<String> = STATUSES.iter().map(u16::to_string).collect();
-    Said::new(format!("there is no error page for the status {status}")).hint(format!("there is one for: {}", list.join(" ")))
+    Said::new(format!("there is no error page for the status {status}"))
+        .hint(format!("there is one for: {}", list.join(" ")))
 }
 
 /// A whole message from the file that the next word names. An empty file closes without a byte.
@@ -95,7 +98,7 @@ fn page_file(scene: &Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<ErrorPage> 
     if !bytes.is_empty() {
         message(&bytes).ok_or_else(|| {
             Said::new(format!("'{path}' is no HTTP response"))
-                .hint("it begins with a status line such as HTTP/1.0 503 Service Unavailable, then headers, an empty line, the body")
+                .hint("first a status line as HTTP/1.0 503 Service Unavailable, then headers, an empty line, the body")
                 .at(at)
         })?;
     }
@@ -157,7 +160,12 @@ impl Reply {
 
 /// Reads `[status N] [content-type T] [hdr NAME FORMAT]… [string|lf-string|file|lf-file|errorfile X]`.
 /// `preset` is the status without one said; 0 means it must be said.
-pub(super) fn reply(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, preset: u16, phase: Phase) -> Done<Reply> {
+pub(super) fn reply(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    preset: u16,
+    phase: Phase,
+) -> Done<Reply> {
     let mut parts = Parts { status: None, content_type: None, headers: Vec::new(), body: None };
     let mut raw = None;
     while !cursor.is_end() && !cursor.is_condition() {
@@ -174,7 +182,8 @@ pub(super) fn reply(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, preset: 
     let status = status.ok_or_else(|| Said::new("a 'status' is missing"))?;
     if let Some(page) = raw {
         let ErrorPage::Raw(bytes) = &page else { return Err(Said::new("the error file is unreadable")) };
-        let answer = message(bytes).unwrap_or(Answer { status, body: AnswerBody::Empty, ..Answer::default() });
+        let answer =
+            message(bytes).unwrap_or(Answer { status, body: AnswerBody::Empty, ..Answer::default() });
         return Ok(Reply::Raw(page, Answer { status: parts.status.unwrap_or(answer.status), ..answer }));
     }
     parts.finish(scene, status).map(Reply::Built)
@@ -212,8 +221,9 @@ impl Parts {
             }
             "file" | "lf-file" => self.file(scene, cursor, word, phase)?,
             other => {
-                return Err(Said::new(format!("'{other}' is wrong here"))
-                    .hint("status, content-type, hdr, string, lf-string, file, lf-file or errorfile may stand here"));
+                return Err(Said::new(format!("'{other}' is wrong here")).hint(
+                    "status, content-type, hdr, string, lf-string, file, lf-file or errorfile may stand here",
+                ));
             }
         }
         Ok(())
@@ -243,7 +253,9 @@ impl Parts {
     fn finish(self, scene: &mut Scene<'_, '_>, status: u16) -> Done<Answer> {
         let has_body = matches!(self.body, Some(AnswerBody::Fixed(_) | AnswerBody::Template(_)));
         if has_body && self.content_type.is_none() {
-            return Err(Said::new("an answer with a body needs a content type").hint("add: content-type text/plain"));
+            return Err(
+                Said::new("an answer with a body needs a content type").hint("add: content-type text/plain")
+            );
         }
         if !has_body && self.content_type.is_some() {
             scene.warn("'content-type' is ignored in an answer without a body");

@@ -18,7 +18,9 @@ pub(super) fn mode(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     scene.proxy.mode = match cursor.text("tcp or http")? {
         "tcp" => Mode::Tcp,
         "http" => Mode::Http,
-        other @ ("log" | "spop" | "health" | "haterm") => return Err(Said::not_yet(format!("'mode {other}'")).at(1)),
+        other @ ("log" | "spop" | "health" | "haterm") => {
+            return Err(Said::not_yet(format!("'mode {other}'")).at(1));
+        }
         other => return Err(cursor.wrong(other, "tcp or http")),
     };
     cursor.end()
@@ -142,7 +144,9 @@ pub(super) fn capture(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Don
     }
     let name = cursor.text("a name")?.to_owned();
     if !cursor.eat("len") {
-        return Err(Said::new("'len' and a number are missing").hint("add the longest length to keep: len 64").at(cursor.at));
+        return Err(Said::new("'len' and a number are missing")
+            .hint("add the longest length to keep: len 64")
+            .at(cursor.at));
     }
     let length = cursor.number_in("a length", 1, 65_536)? as usize;
     cursor.end()?;
@@ -282,7 +286,9 @@ pub(super) fn cookie(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done
             }
         };
         if *mode.get_or_insert(this) != this {
-            return Err(Said::new("a cookie is inserted, prefixed or rewritten: choose one").at(cursor.at - 1));
+            return Err(
+                Said::new("a cookie is inserted, prefixed or rewritten: choose one").at(cursor.at - 1)
+            );
         }
     }
     cookie.mode = mode.ok_or_else(|| {
@@ -316,7 +322,11 @@ fn cookie_option(cookie: &mut Cookie, word: &str, cursor: &mut Cursor<'_>) -> Do
         "attr" => cookie.attributes.push(cursor.text("an attribute")?.to_owned()),
         "maxidle" => cookie.max_idle = units::limit(cursor.time_in(1000)?),
         "maxlife" => cookie.max_life = units::limit(cursor.time_in(1000)?),
-        "dynamic" => return Err(Said::not_yet("'dynamic' cookies").hint("give each server a 'cookie'").at(cursor.at - 1)),
+        "dynamic" => {
+            return Err(Said::not_yet("'dynamic' cookies")
+                .hint("give each server a 'cookie'")
+                .at(cursor.at - 1));
+        }
         other => return Err(cursor.wrong(other, "an option of 'cookie'")),
     }
     Ok(())

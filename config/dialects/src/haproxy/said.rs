@@ -121,7 +121,8 @@ impl<'l> Cursor<'l> {
         if (least..=most).contains(&value) {
             return Ok(value);
         }
-        Err(Said::new(format!("'{value}' is out of range: {what} from {least} to {most} is expected")).at(self.at - 1))
+        Err(Said::new(format!("'{value}' is out of range: {what} from {least} to {most} is expected"))
+            .at(self.at - 1))
     }
 
     /// Takes a time that must be there; a bare number counts milliseconds.

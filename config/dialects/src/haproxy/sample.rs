@@ -5,8 +5,8 @@
 use super::keywords::{self, Entry};
 use super::said::{Done, Said};
 use super::scene::{Phase, Reference, Scene};
-use plan::rule::{Converter, Expr, Fetch, HeaderFetch, Occurrence, RecordField, Scope, Userlist, Value};
 use plan::Condition;
+use plan::rule::{Converter, Expr, Fetch, HeaderFetch, Occurrence, RecordField, Scope, Userlist, Value};
 use std::sync::Arc;
 
 /// Most converters behind a fetch.
@@ -125,7 +125,8 @@ fn call(text: &[u8], start: usize) -> Done<(String, Arguments, usize)> {
     if text.get(at) != Some(&b'(') {
         return Ok((name, Vec::new(), at));
     }
-    let (arguments, at) = arguments(text, at + 1).ok_or_else(|| Said::new(format!("'{name}(' has no ')'")))?;
+    let (arguments, at) =
+        arguments(text, at + 1).ok_or_else(|| Said::new(format!("'{name}(' has no ')'")))?;
     Ok((name, arguments, at))
 }
 
@@ -181,7 +182,9 @@ pub(super) fn check_phase(sample: &Sample, phase: Phase) -> Done {
         return Ok(());
     }
     let (needs, hint) = match sample.from {
-        Origin::Request => ("the request head", "keep the value in a variable or a capture while the request is there"),
+        Origin::Request => {
+            ("the request head", "keep the value in a variable or a capture while the request is there")
+        }
         Origin::Response | Origin::Status => ("the response head", "use it in http-response rules"),
         Origin::Content | Origin::Anywhere => ("buffered bytes", "use it in tcp-request content rules"),
     };
@@ -221,18 +224,75 @@ fn convert(sample: &mut Sample, words: &Words<'_>) -> Done {
 
 /// Fetches of HAProxy that are known and not there yet; the beginning of a name is enough.
 const NOT_YET_FETCHES: &[&str] = &[
-    "sc_", "sc0_", "sc1_", "sc2_", "src_", "ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_", "table_", "payload", "req.payload",
-    "req.rdp_", "rdp_", "req.body", "req.hdrs", "res.hdrs", "req.cook_", "res.cook_", "cook_", "scook_",
-    "fc_", "bc_", "be_", "fe_", "srv_", "so_", "avg_queue", "connslots", "queue", "uuid", "nbproc", "nbthread",
-    "proc", "thread", "stopping", "lat_ns", "cpu_", "date_us", "distcc", "wait_", "lua.", "internal.", "last_rule", "unique",
-    "url32", "base32", "url_ip", "url_port", "http_auth_", "dst_", "req.hdr_names", "res.hdr_names", "quic_", "rep_",
+    "sc_",
+    "sc0_",
+    "sc1_",
+    "sc2_",
+    "src_",
+    "ssl_",
+    "req.ssl_",
+    "req_ssl_",
+    "rep_ssl_",
+    "res.ssl_",
+    "table_",
+    "payload",
+    "req.payload",
+    "req.rdp_",
+    "rdp_",
+    "req.body",
+    "req.hdrs",
+    "res.hdrs",
+    "req.cook_",
+    "res.cook_",
+    "cook_",
+    "scook_",
+    "fc_",
+    "bc_",
+    "be_",
+    "fe_",
+    "srv_",
+    "so_",
+    "avg_queue",
+    "connslots",
+    "queue",
+    "uuid",
+    "nbproc",
+    "nbthread",
+    "proc",
+    "thread",
+    "stopping",
+    "lat_ns",
+    "cpu_",
+    "date_us",
+    "distcc",
+    "wait_",
+    "lua.",
+    "internal.",
+    "last_rule",
+    "unique",
+    "url32",
+    "base32",
+    "url_ip",
+    "url_port",
+    "http_auth_",
+    "dst_",
+    "req.hdr_names",
+    "res.hdr_names",
+    "quic_",
+    "rep_",
 ];
 
 const fn make(from: Origin, kind: Kind, arguments: (usize, usize), make: Make) -> FetchAct {
     FetchAct { from, kind, arguments, make, extra: Vec::new }
 }
 
-const fn with(from: Origin, kind: Kind, arguments: (usize, usize), make: Make, extra: fn() -> Vec<Converter>) -> FetchAct {
+const fn with(
+    from: Origin,
+    kind: Kind,
+    arguments: (usize, usize),
+    make: Make,
+    extra: fn() -> Vec<Converter>,
+) -> FetchAct {
     FetchAct { from, kind, arguments, make, extra }
 }
 
@@ -250,8 +310,8 @@ macro_rules! entry {
     };
 }
 
-use Origin::{Anywhere, Content, Request, Response, Status};
 use Kind::{Address, Any, Bool, Int, Text};
+use Origin::{Anywhere, Content, Request, Response, Status};
 
 /// All fetches.
 pub(super) const FETCHES: &[Entry<FetchAct>] = &[
@@ -262,73 +322,203 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     entry!("be_name", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::PoolName)), "name of the backend"),
     entry!("bin", make(Anywhere, Text, (1, 1), bin), "constant bytes in hexadecimal"),
     entry!("bool", make(Anywhere, Bool, (1, 1), boolean), "constant yes or no"),
-    entry!("capture.req.hdr", make(Anywhere, Text, (1, 1), |_, w| w.int(0).map(Fetch::RequestCapture)), "a captured request header by index"),
-    entry!("capture.req.method", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::Method)), "method of the request"),
-    entry!("capture.req.uri", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::Target)), "target of the request"),
-    entry!("capture.req.ver", with(Anywhere, Text, (0, 0), |_, _| record(RecordField::Version), Vec::new), "version of the request as HTTP/1.1"),
-    entry!("capture.res.hdr", make(Anywhere, Text, (1, 1), |_, w| w.int(0).map(Fetch::ResponseCapture)), "a captured response header by index"),
+    entry!(
+        "capture.req.hdr",
+        make(Anywhere, Text, (1, 1), |_, w| w.int(0).map(Fetch::RequestCapture)),
+        "a captured request header by index"
+    ),
+    entry!(
+        "capture.req.method",
+        make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::Method)),
+        "method of the request"
+    ),
+    entry!(
+        "capture.req.uri",
+        make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::Target)),
+        "target of the request"
+    ),
+    entry!(
+        "capture.req.ver",
+        with(Anywhere, Text, (0, 0), |_, _| record(RecordField::Version), Vec::new),
+        "version of the request as HTTP/1.1"
+    ),
+    entry!(
+        "capture.res.hdr",
+        make(Anywhere, Text, (1, 1), |_, w| w.int(0).map(Fetch::ResponseCapture)),
+        "a captured response header by index"
+    ),
     entry!("cook", make(Request, Text, (1, 1), cookie), "value of a request cookie"),
-    entry!("cook_val", with(Request, Int, (1, 1), cookie, as_number), "value of a request cookie as a number"),
+    entry!(
+        "cook_val",
+        with(Request, Int, (1, 1), cookie, as_number),
+        "value of a request cookie as a number"
+    ),
     entry!("date", make(Anywhere, Int, (0, 2), date), "seconds since 1970, plus an offset"),
-    entry!("dst", make(Anywhere, Address, (0, 0), |_, _| Ok(Fetch::LocalAddress)), "address the client connected to"),
-    entry!("dst_port", make(Anywhere, Int, (0, 0), |_, _| Ok(Fetch::LocalPort)), "port the client connected to"),
+    entry!(
+        "dst",
+        make(Anywhere, Address, (0, 0), |_, _| Ok(Fetch::LocalAddress)),
+        "address the client connected to"
+    ),
+    entry!(
+        "dst_port",
+        make(Anywhere, Int, (0, 0), |_, _| Ok(Fetch::LocalPort)),
+        "port the client connected to"
+    ),
     entry!("env", make(Anywhere, Text, (1, 1), env), "an environment variable when the file was read"),
-    entry!("fe_conn", make(Anywhere, Int, (0, 1), |s, w| site_name(s, w).map(Fetch::SiteConnections)), "connections of a frontend"),
+    entry!(
+        "fe_conn",
+        make(Anywhere, Int, (0, 1), |s, w| site_name(s, w).map(Fetch::SiteConnections)),
+        "connections of a frontend"
+    ),
     entry!("fe_name", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::SiteName)), "name of the frontend"),
     entry!("hdr", make(Request, Text, (0, 2), header), "each value of a request header"),
     entry!("hdr_cnt", make(Request, Int, (1, 1), header_count), "number of values of a request header"),
-    entry!("hdr_ip", with(Request, Address, (1, 2), header, as_address), "value of a request header as an address"),
+    entry!(
+        "hdr_ip",
+        with(Request, Address, (1, 2), header, as_address),
+        "value of a request header as an address"
+    ),
     entry!("hdr_val", with(Request, Int, (1, 2), header, as_number), "value of a request header as a number"),
-    entry!("hostname", make(Anywhere, Text, (0, 0), |_, _| record(RecordField::Hostname)), "name of this machine"),
+    entry!(
+        "hostname",
+        make(Anywhere, Text, (0, 0), |_, _| record(RecordField::Hostname)),
+        "name of this machine"
+    ),
     entry!("http_auth", make(Request, Bool, (1, 1), auth), "true when a user of the list has authenticated"),
     entry!("http_auth_group", make(Request, Bool, (1, 1), auth), "groups of the user that has authenticated"),
-    entry!("http_first_req", make(Request, Bool, (0, 0), |_, _| Ok(Fetch::FirstRequest)), "first request on its connection"),
+    entry!(
+        "http_first_req",
+        make(Anywhere, Bool, (0, 0), |_, _| Ok(Fetch::FirstRequest)),
+        "first request on its connection"
+    ),
     entry!("int", make(Anywhere, Int, (1, 1), |_, w| constant(Value::Int(w.int(0)?))), "constant number"),
     entry!("ipv4", make(Anywhere, Address, (1, 1), address), "constant address"),
     entry!("ipv6", make(Anywhere, Address, (1, 1), address), "constant address"),
     entry!("method", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::Method)), "method of the request"),
-    entry!("nbsrv", make(Anywhere, Int, (0, 1), |s, w| pool_name(s, w).map(Fetch::UsableServers)), "usable servers of a backend"),
+    entry!(
+        "nbsrv",
+        make(Anywhere, Int, (0, 1), |s, w| pool_name(s, w).map(Fetch::UsableServers)),
+        "usable servers of a backend"
+    ),
     entry!("path", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Path)), "path without the query"),
     entry!("pathq", make(Request, Text, (0, 0), |_, _| Ok(Fetch::PathAndQuery)), "path with the query"),
     entry!("query", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Query)), "query without the question mark"),
     entry!("rand", make(Anywhere, Int, (0, 1), rand), "random number below a bound"),
-    entry!("req.body_size", make(Request, Int, (0, 0), |_, _| Ok(Fetch::BodyLength)), "length of the request body by its head"),
+    entry!(
+        "req.body_size",
+        make(Request, Int, (0, 0), |_, _| Ok(Fetch::BodyLength)),
+        "length of the request body by its head"
+    ),
     entry!("req.cook", make(Request, Text, (1, 1), cookie), "value of a request cookie"),
-    entry!("req.cook_val", with(Request, Int, (1, 1), cookie, as_number), "value of a request cookie as a number"),
+    entry!(
+        "req.cook_val",
+        with(Request, Int, (1, 1), cookie, as_number),
+        "value of a request cookie as a number"
+    ),
     entry!("req.fhdr", make(Request, Text, (0, 2), full_header), "each line of a request header"),
-    entry!("req.fhdr_cnt", make(Request, Int, (1, 1), full_header_count), "number of lines of a request header"),
+    entry!(
+        "req.fhdr_cnt",
+        make(Request, Int, (1, 1), full_header_count),
+        "number of lines of a request header"
+    ),
     entry!("req.hdr", make(Request, Text, (0, 2), header), "each value of a request header"),
     entry!("req.hdr_cnt", make(Request, Int, (1, 1), header_count), "number of values of a request header"),
-    entry!("req.hdr_ip", with(Request, Address, (1, 2), header, as_address), "value of a request header as an address"),
-    entry!("req.hdr_val", with(Request, Int, (1, 2), header, as_number), "value of a request header as a number"),
-    entry!("req.len", make(Content, Int, (0, 0), |_, _| Ok(Fetch::ReceivedBytes)), "bytes in the request buffer"),
+    entry!(
+        "req.hdr_ip",
+        with(Request, Address, (1, 2), header, as_address),
+        "value of a request header as an address"
+    ),
+    entry!(
+        "req.hdr_val",
+        with(Request, Int, (1, 2), header, as_number),
+        "value of a request header as a number"
+    ),
+    entry!(
+        "req.len",
+        make(Content, Int, (0, 0), |_, _| Ok(Fetch::ReceivedBytes)),
+        "bytes in the request buffer"
+    ),
     entry!("req.proto_http", make(Content, Bool, (0, 0), proto_http), "true when the request is HTTP"),
-    entry!("req.ver", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Version)), "version of the request as 1.1"),
-    entry!("req_len", make(Content, Int, (0, 0), |_, _| Ok(Fetch::ReceivedBytes)), "bytes in the request buffer"),
-    entry!("req_ver", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Version)), "version of the request as 1.1"),
+    entry!(
+        "req.ver",
+        make(Request, Text, (0, 0), |_, _| Ok(Fetch::Version)),
+        "version of the request as 1.1"
+    ),
+    entry!(
+        "req_len",
+        make(Content, Int, (0, 0), |_, _| Ok(Fetch::ReceivedBytes)),
+        "bytes in the request buffer"
+    ),
+    entry!(
+        "req_ver",
+        make(Request, Text, (0, 0), |_, _| Ok(Fetch::Version)),
+        "version of the request as 1.1"
+    ),
     entry!("res.cook", make(Response, Text, (1, 1), response_cookie), "value of a response cookie"),
-    entry!("res.cook_val", with(Response, Int, (1, 1), response_cookie, as_number), "value of a response cookie as a number"),
+    entry!(
+        "res.cook_val",
+        with(Response, Int, (1, 1), response_cookie, as_number),
+        "value of a response cookie as a number"
+    ),
     entry!("res.fhdr", make(Response, Text, (0, 2), response_full_header), "each line of a response header"),
-    entry!("res.fhdr_cnt", make(Response, Int, (1, 1), response_full_header_count), "number of lines of a response header"),
+    entry!(
+        "res.fhdr_cnt",
+        make(Response, Int, (1, 1), response_full_header_count),
+        "number of lines of a response header"
+    ),
     entry!("res.hdr", make(Response, Text, (0, 2), response_header), "each value of a response header"),
-    entry!("res.hdr_cnt", make(Response, Int, (1, 1), response_header_count), "number of values of a response header"),
-    entry!("res.hdr_ip", with(Response, Address, (1, 2), response_header, as_address), "value of a response header as an address"),
-    entry!("res.hdr_val", with(Response, Int, (1, 2), response_header, as_number), "value of a response header as a number"),
+    entry!(
+        "res.hdr_cnt",
+        make(Response, Int, (1, 1), response_header_count),
+        "number of values of a response header"
+    ),
+    entry!(
+        "res.hdr_ip",
+        with(Response, Address, (1, 2), response_header, as_address),
+        "value of a response header as an address"
+    ),
+    entry!(
+        "res.hdr_val",
+        with(Response, Int, (1, 2), response_header, as_number),
+        "value of a response header as a number"
+    ),
     entry!("scook", make(Response, Text, (1, 1), response_cookie), "value of a response cookie"),
     entry!("shdr", make(Response, Text, (0, 2), response_header), "each value of a response header"),
     entry!("src", make(Anywhere, Address, (0, 0), |_, _| Ok(Fetch::ClientAddress)), "address of the client"),
     entry!("src_port", make(Anywhere, Int, (0, 0), |_, _| Ok(Fetch::ClientPort)), "port of the client"),
     entry!("srv_name", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::ServerName)), "name of the server"),
-    entry!("ssl_fc", make(Anywhere, Bool, (0, 0), |_, _| Ok(Fetch::Encrypted)), "true when the client's connection is encrypted"),
+    entry!(
+        "ssl_fc",
+        make(Anywhere, Bool, (0, 0), |_, _| Ok(Fetch::Encrypted)),
+        "true when the client's connection is encrypted"
+    ),
     entry!("status", make(Status, Int, (0, 0), |_, _| Ok(Fetch::Status)), "status of the response"),
-    entry!("str", make(Anywhere, Text, (1, 1), |_, w| constant(Value::Text(w.arguments[0].clone().into()))), "constant text"),
-    entry!("unique-id", make(Anywhere, Text, (0, 0), |_, _| record(RecordField::UniqueId)), "unique id of the request"),
+    entry!(
+        "str",
+        make(Anywhere, Text, (0, 1), |_, w| constant(Value::Text(
+            w.arguments.first().cloned().unwrap_or_default().into()
+        ))),
+        "constant text"
+    ),
+    entry!(
+        "unique-id",
+        make(Anywhere, Text, (0, 0), |_, _| record(RecordField::UniqueId)),
+        "unique id of the request"
+    ),
     entry!("url", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Target)), "target of the request"),
     entry!("url_param", make(Request, Text, (1, 2), query_parameter), "value of a query parameter"),
     entry!("urlp", make(Request, Text, (1, 2), query_parameter), "value of a query parameter"),
-    entry!("urlp_val", with(Request, Int, (1, 2), query_parameter, as_number), "value of a query parameter as a number"),
+    entry!(
+        "urlp_val",
+        with(Request, Int, (1, 2), query_parameter, as_number),
+        "value of a query parameter as a number"
+    ),
     entry!("var", make(Anywhere, Any, (1, 2), variable), "value of a variable"),
-    entry!("wait_end", make(Content, Bool, (0, 0), |_, _| Ok(Fetch::InspectionOver)), "true once the inspection delay is over"),
+    entry!(
+        "wait_end",
+        make(Content, Bool, (0, 0), |_, _| Ok(Fetch::InspectionOver)),
+        "true once the inspection delay is over"
+    ),
 ];
 
 type MakeConverters = fn(&Words<'_>) -> Done<Vec<Converter>>;
@@ -349,7 +539,11 @@ pub(super) const CONVERTERS: &[Entry<(Kind, MakeConverters)>] = &[
     entry!("sub", (Int, |w| Ok(vec![Converter::Add(w.int::<i64>(0)?.wrapping_neg())])), "subtracts a number"),
     entry!("upper", (Text, |w| plain(w, Converter::Upper)), "upper case"),
     entry!("url_dec", (Text, url_dec), "percent-decoding"),
-    entry!("word", (Text, |w| parts(w, Converter::Word)), "the part between separators, empty parts do not count"),
+    entry!(
+        "word",
+        (Text, |w| parts(w, Converter::Word)),
+        "the part between separators, empty parts do not count"
+    ),
 ];
 
 fn constant(value: Value<'static>) -> Done<Fetch> {
@@ -373,10 +567,18 @@ fn pool_name(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Option<Box<str>>>
 fn named_section(scene: &Scene<'_, '_>, words: &Words<'_>, here: bool) -> Done<Option<Box<str>>> {
     if words.arguments.is_empty() {
         let hint = format!("name the section: {}(NAME)", words.name);
-        return if here { Ok(None) } else { Err(Said::new(format!("'{}' means another section", words.name)).hint(hint)) };
+        return if here {
+            Ok(None)
+        } else {
+            Err(Said::new(format!("'{}' means another section", words.name)).hint(hint))
+        };
     }
     let (name, pool) = (words.text(0), words.name == "nbsrv");
-    scene.shared.references.borrow_mut().push(Reference { place: scene.here.clone(), name: name.clone(), pool });
+    scene.shared.references.borrow_mut().push(Reference {
+        place: scene.here.clone(),
+        name: name.clone(),
+        pool,
+    });
     Ok(Some(name.into()))
 }
 
@@ -461,8 +663,9 @@ fn acl(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
 }
 
 fn bin(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
-    let bytes = super::acl::from_hex(&words.text(0))
-        .ok_or_else(|| Said::new(format!("'bin' needs pairs of hexadecimal digits, not '{}'", words.text(0))))?;
+    let bytes = super::acl::from_hex(&words.text(0)).ok_or_else(|| {
+        Said::new(format!("'bin' needs pairs of hexadecimal digits, not '{}'", words.text(0)))
+    })?;
     constant(Value::Text(bytes.into()))
 }
 
@@ -521,7 +724,8 @@ pub(super) fn variable_name(text: &str) -> Done<(Scope, Box<str>)> {
                 .hint("the scopes are proc, sess, txn, req and res"));
         }
     };
-    let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    let valid =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
     if !valid {
         return Err(Said::new(format!("'{text}' is no name of a variable")));
     }
@@ -599,6 +803,11 @@ fn mask_bits(text: &str, most: u8) -> Option<u8> {
     if let Ok(bits) = text.parse::<u8>() {
         return (bits <= most).then_some(bits);
     }
-    let bits = u32::from(text.parse::<std::net::Ipv4Addr>().ok()?);
-    (bits.leading_ones() + bits.trailing_zeros() >= 32).then_some(bits.leading_ones() as u8)
+    let (ones, zeros, length) = match text.parse::<std::net::IpAddr>().ok()? {
+        std::net::IpAddr::V4(mask) => (u32::from(mask).leading_ones(), u32::from(mask).trailing_zeros(), 32),
+        std::net::IpAddr::V6(mask) => {
+            (u128::from(mask).leading_ones(), u128::from(mask).trailing_zeros(), 128)
+        }
+    };
+    (length == u32::from(most) && ones + zeros >= length).then_some(ones as u8)
 }

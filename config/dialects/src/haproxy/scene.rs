@@ -81,11 +81,16 @@ impl Shared<'_> {
 
     /// Bytes of a file that the configuration names.
     pub fn file(&self, path: &Path) -> Done<Vec<u8>> {
-        let bytes = self.sources.read(path).map_err(|error| {
-            Said::new(format!("cannot read the file '{}': {error}", path.display()))
-        })?;
+        let bytes = self
+            .sources
+            .read(path)
+            .map_err(|error| Said::new(format!("cannot read the file '{}': {error}", path.display())))?;
         if bytes.len() > MAX_FILE_BYTES {
-            return Err(Said::new(format!("the file '{}' is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20)));
+            return Err(Said::new(format!(
+                "the file '{}' is larger than {} MiB",
+                path.display(),
+                MAX_FILE_BYTES >> 20
+            )));
         }
         Ok(bytes)
     }
@@ -153,8 +158,6 @@ pub(super) struct Proxy {
     pub server: ServerSettings,
     /// Statistics page.
     pub statistics: Option<Statistics>,
-    /// Path at which Prometheus text is asked for, and where that was said.
-    pub metrics: Option<(String, Place)>,
     /// Rules in the order in which they run.
     pub rules: ProxyRules,
     /// Length of the kernel's queue for binds that do not say it.
@@ -238,7 +241,6 @@ impl Proxy {
             check: CheckDraft::default(),
             server: ServerSettings::default(),
             statistics: None,
-            metrics: None,
             rules: ProxyRules::default(),
             backlog: None,
             http_only: Vec::new(),

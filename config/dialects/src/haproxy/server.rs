@@ -62,14 +62,26 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("agent-send", agent_send, "text sent to the agent"),
     entry!("backup", |_, v, _| set(&mut v.backup, true), "used when no other server is usable"),
     entry!("check", |_, v, _| set(&mut v.check, true), "is checked"),
-    entry!("check-send-proxy", |_, v, _| set(&mut v.check_proxy, true), "PROXY protocol header before checks"),
+    entry!(
+        "check-send-proxy",
+        |_, v, _| set(&mut v.check_proxy, true),
+        "PROXY protocol header before checks"
+    ),
     entry!("cookie", |_, v, c| word(&mut v.cookie, c), "value of the persistence cookie"),
     entry!("disabled", |_, v, _| set(&mut v.disabled, true), "starts in maintenance"),
     entry!("downinter", |_, v, c| time(&mut v.schedule.down_interval, c), "time between checks while down"),
     entry!("enabled", |_, v, _| set(&mut v.disabled, false), "against 'disabled' in default-server"),
     entry!("error-limit", |_, v, c| number(&mut v.error_limit, c), "errors seen in traffic that act"),
-    entry!("fall", |_, v, c| c.number_in("a number", 1, 1000).map(|n| v.schedule.fall = n as u32), "failed checks that take it down"),
-    entry!("fastinter", |_, v, c| time(&mut v.schedule.fast_interval, c), "time between checks while changing"),
+    entry!(
+        "fall",
+        |_, v, c| c.number_in("a number", 1, 1000).map(|n| v.schedule.fall = n as u32),
+        "failed checks that take it down"
+    ),
+    entry!(
+        "fastinter",
+        |_, v, c| time(&mut v.schedule.fast_interval, c),
+        "time between checks while changing"
+    ),
     entry!("id", |_, v, c| number(&mut v.id, c), "number in statistics"),
     entry!("init-addr", init_addr, "how its address is found at the start"),
     entry!("inter", inter, "time between checks"),
@@ -81,7 +93,11 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("no-agent-check", |_, v, _| set(&mut v.agent, false), "against 'agent-check' in default-server"),
     entry!("no-backup", |_, v, _| set(&mut v.backup, false), "against 'backup' in default-server"),
     entry!("no-check", |_, v, _| set(&mut v.check, false), "against 'check' in default-server"),
-    entry!("no-check-send-proxy", |_, v, _| set(&mut v.check_proxy, false), "against 'check-send-proxy' in default-server"),
+    entry!(
+        "no-check-send-proxy",
+        |_, v, _| set(&mut v.check_proxy, false),
+        "against 'check-send-proxy' in default-server"
+    ),
     entry!("no-send-proxy", |_, v, _| proxy(v, None), "against 'send-proxy' in default-server"),
     entry!("no-send-proxy-v2", |_, v, _| proxy(v, None), "against 'send-proxy-v2' in default-server"),
     entry!("no-tfo", |s, _, c| tuning(s, c), "TCP fast open"),
@@ -89,7 +105,11 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("observe", observe, "watches its answers in traffic: layer4 or layer7"),
     entry!("on-error", on_error, "what happens at the error limit"),
     entry!("on-marked-down", on_marked_down, "shutdown-sessions: connections are cut when it goes down"),
-    entry!("on-marked-up", on_marked_up, "shutdown-backup-sessions: connections to backups are cut when it comes up"),
+    entry!(
+        "on-marked-up",
+        on_marked_up,
+        "shutdown-backup-sessions: connections to backups are cut when it comes up"
+    ),
     entry!("pool-conn-name", tuning_with_word, "name of its idle connections"),
     entry!("pool-low-conn", tuning_with_word, "idle connections kept by each thread"),
     entry!("pool-max-conn", pool_max_conn, "idle connections kept at most"),
@@ -99,15 +119,31 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("redir", |_, v, c| word(&mut v.redirect_prefix, c), "redirects there instead of proxying"),
     entry!("resolve-net", tuning_with_word, "preferred networks of a looked up address"),
     entry!("resolve-prefer", tuning_with_word, "preferred family of a looked up address"),
-    entry!("rise", |_, v, c| c.number_in("a number", 1, 1000).map(|n| v.schedule.rise = n as u32), "passed checks that take it up"),
+    entry!(
+        "rise",
+        |_, v, c| c.number_in("a number", 1, 1000).map(|n| v.schedule.rise = n as u32),
+        "passed checks that take it up"
+    ),
     entry!("send-proxy", |_, v, _| proxy(v, Some(ProxyVersion::V1)), "PROXY protocol header, text form"),
     entry!("send-proxy-v2", |_, v, _| proxy(v, Some(ProxyVersion::V2)), "PROXY protocol header, binary form"),
     entry!("slowstart", |_, v, c| time(&mut v.slow_start, c), "time over which load grows after it came up"),
-    entry!("source", |s, v, c| source_address(s.shared, c).map(|a| v.source = a), "local address to connect from"),
+    entry!(
+        "source",
+        |s, v, c| source_address(s.shared, c).map(|a| v.source = a),
+        "local address to connect from"
+    ),
     entry!("tcp-ut", tuning_with_word, "longest time unacknowledged"),
     entry!("tfo", |s, _, c| tuning(s, c), "TCP fast open"),
-    entry!("track", |_, _, c| not_yet(c, "tracking another server's state"), "follows another server's checks"),
-    entry!("weight", |_, v, c| c.number_in("a weight", 0, 256).map(|n| v.weight = Some(n as u16)), "share of the load, 0 to 256"),
+    entry!(
+        "track",
+        |_, _, c| not_yet(c, "tracking another server's state"),
+        "follows another server's checks"
+    ),
+    entry!(
+        "weight",
+        |_, v, c| c.number_in("a weight", 0, 256).map(|n| v.weight = Some(n as u16)),
+        "share of the load, 0 to 256"
+    ),
 ];
 
 /// Options that have a meaning with `ssl` only, with the number of words behind them.
@@ -226,14 +262,17 @@ fn server_address(written: Written, text: &str) -> Done<ServerAddress> {
         (Host::Address(ip), Ports::Range(port, _)) => Ok(ServerAddress::Tcp(SocketAddr::new(ip, port))),
         (Host::Address(ip), Ports::Offset(offset)) => Ok(ServerAddress::MappedPort(ip, offset)),
         (Host::Name(name), Ports::Range(port, _)) if port > 0 => Ok(ServerAddress::Name(name, port)),
-        (Host::Name(name), _) => Err(Said::not_yet(format!("a server by name without a fixed port ('{text}')"))
-            .hint(format!("add the port: {name}:80"))),
+        (Host::Name(name), _) => {
+            Err(Said::not_yet(format!("a server by name without a fixed port ('{text}')"))
+                .hint(format!("add the port: {name}:80")))
+        }
     }
 }
 
 impl ServerSettings {
     fn server(self, cursor: &Cursor<'_>, name: &str, address: ServerAddress) -> Done<Server> {
-        let ported = matches!(address, ServerAddress::Tcp(_) | ServerAddress::Name(..) | ServerAddress::Unix(_));
+        let ported =
+            matches!(address, ServerAddress::Tcp(_) | ServerAddress::Name(..) | ServerAddress::Unix(_));
         if self.check && !ported && self.schedule.port.is_none() {
             return Err(Said::new(format!("the server '{name}' is checked but has no port"))
                 .hint("give its address a port, or add 'port N' for the checks"));
@@ -315,7 +354,8 @@ pub(super) fn source_address(shared: &Shared<'_>, cursor: &mut Cursor<'_>) -> Do
     if matches!(cursor.peek(), "usesrc" | "interface") {
         return Err(Said::not_yet(format!("'source … {}'", cursor.peek())).at(cursor.at));
     }
-    let Written::Host(host, ports) = address::read(text, &shared.environment).map_err(|s| s.at(at))?.written else {
+    let Written::Host(host, ports) = address::read(text, &shared.environment).map_err(|s| s.at(at))?.written
+    else {
         return Err(Said::new(format!("'{text}' is no network address")).at(at));
     };
     let port = match ports {

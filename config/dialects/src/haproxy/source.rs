@@ -232,5 +232,9 @@ impl<'s> Source<'s> {
 
 fn section_hint(word: &str) -> String {
     let near = super::keywords::nearest(word, SECTIONS.iter().map(|s| s.name));
-    if near.is_empty() { "a line belongs to a section: global, defaults, frontend, backend, listen, …".into() } else { near }
+    if near.is_empty() {
+        "a line belongs to a section: global, defaults, frontend, backend, listen, …".into()
+    } else {
+        near
+    }
 }

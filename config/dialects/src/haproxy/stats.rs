@@ -31,12 +31,34 @@ pub(super) const STATS: &[Entry<Set>] = &[
     entry!("enable", |_, _, _| Ok(()), "switches the page on"),
     entry!("hide-version", |_, p, _| set(&mut p.hide_version), "leaves the version out"),
     entry!("realm", |_, p, c| c.text("a text").map(|t| p.realm = t.to_owned()), "realm shown to the user"),
-    entry!("refresh", |_, p, c| c.time_in(1000).map(|t| p.refresh = units::limit(t)), "the page loads itself again"),
-    entry!("scope", |_, p, c| c.text("the name of a section").map(|t| p.scope.push(t.to_owned())), "shows this section only"),
+    entry!(
+        "refresh",
+        |_, p, c| c.time_in(1000).map(|t| p.refresh = units::limit(t)),
+        "the page loads itself again"
+    ),
+    entry!(
+        "scope",
+        |_, p, c| c.text("the name of a section").map(|t| p.scope.push(t.to_owned())),
+        "shows this section only"
+    ),
     entry!("show-desc", show_description, "shows a description"),
     entry!("show-legends", |_, p, _| set(&mut p.legends), "shows further details"),
-    entry!("show-modules", |s, _, c| { s.no_effect(c.line, 1, "there are no module columns"); Ok(()) }, "shows columns of modules"),
-    entry!("show-node", |_, p, c| { p.node = Some(logs::rest(c)); Ok(()) }, "shows the name of the node"),
+    entry!(
+        "show-modules",
+        |s, _, c| {
+            s.no_effect(c.line, 1, "there are no module columns");
+            Ok(())
+        },
+        "shows columns of modules"
+    ),
+    entry!(
+        "show-node",
+        |_, p, c| {
+            p.node = Some(logs::rest(c));
+            Ok(())
+        },
+        "shows the name of the node"
+    ),
     entry!("uri", |_, p, c| c.text("a path").map(|t| p.path = t.to_owned()), "path of the page"),
 ];
 
@@ -59,7 +81,8 @@ pub(super) fn stats(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done 
 
 fn unknown(word: &str) -> Said {
     match word {
-        "http-request" => Said::not_yet("'stats http-request'").hint("use 'stats auth', or 'http-request' rules in this section"),
+        "http-request" => Said::not_yet("'stats http-request'")
+            .hint("use 'stats auth', or 'http-request' rules in this section"),
         "socket" | "timeout" | "maxconn" | "bind-process" => {
             Said::new(format!("'stats {word}' may not stand here")).hint("move it to 'global'")
         }

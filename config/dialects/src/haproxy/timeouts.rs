@@ -20,13 +20,28 @@ pub(super) const TIMEOUTS: &[Entry<Set>] = &[
     entry!("client", D | F, |p, t| p.site.timeouts.client = t, "longest silence of the client"),
     entry!("client-fin", D | F, |p, t| p.site.timeouts.client_fin = t, "the same, half closed"),
     entry!("connect", D | B, |p, t| p.pool.timeouts.connect = t, "to connect to a server"),
-    entry!("http-keep-alive", ANY, |p, t| p.site.timeouts.keep_alive = t, "from a response to the next request"),
-    entry!("http-request", ANY, |p, t| p.site.timeouts.request = t, "from the first byte of a request to the end of its head"),
+    entry!(
+        "http-keep-alive",
+        ANY,
+        |p, t| p.site.timeouts.keep_alive = t,
+        "from a response to the next request"
+    ),
+    entry!(
+        "http-request",
+        ANY,
+        |p, t| p.site.timeouts.request = t,
+        "from the first byte of a request to the end of its head"
+    ),
     entry!("queue", D | B, |p, t| p.pool.timeouts.queue = t, "in a queue for a server"),
     entry!("server", D | B, |p, t| p.pool.timeouts.server = t, "longest silence of the server"),
     entry!("server-fin", D | B, |p, t| p.pool.timeouts.server_fin = t, "the same, half closed"),
     entry!("tarpit", ANY, |p, t| p.site.timeouts.tarpit = t, "how long a tarpitted client is held"),
-    entry!("tunnel", D | B, |p, t| p.pool.timeouts.tunnel = t, "longest silence of both sides after an upgrade"),
+    entry!(
+        "tunnel",
+        D | B,
+        |p, t| p.pool.timeouts.tunnel = t,
+        "longest silence of both sides after an upgrade"
+    ),
 ];
 
 /// `timeout NAME TIME`.

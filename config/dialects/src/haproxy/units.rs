@@ -4,14 +4,21 @@ use regex::bytes::{Regex, RegexBuilder};
 use std::time::Duration;
 
 /// Time units and their length in microseconds.
-const UNITS: &[(&str, u64)] =
-    &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)];
+const UNITS: &[(&str, u64)] = &[
+    ("us", 1),
+    ("ms", 1_000),
+    ("s", 1_000_000),
+    ("m", 60_000_000),
+    ("h", 3_600_000_000),
+    ("d", 86_400_000_000),
+];
 /// Longest time: 2³¹ - 1 milliseconds.
 const MAX_MICROS: u64 = (i32::MAX as u64) * 1000;
 
 /// `5s`, `100ms`; a bare number counts `unit_ms` milliseconds.
 pub(super) fn time(text: &str, unit_ms: u64) -> Result<Duration, String> {
-    let (number, unit) = number_and_unit(text).ok_or_else(|| format!("'{text}' is no time such as 5s or 100ms"))?;
+    let (number, unit) =
+        number_and_unit(text).ok_or_else(|| format!("'{text}' is no time such as 5s or 100ms"))?;
     let factor = match unit {
         "" => unit_ms * 1000,
         unit => UNITS.iter().find(|(name, _)| *name == unit).map(|(_, micros)| *micros).ok_or_else(|| {
@@ -55,12 +62,15 @@ pub(super) fn permissions(text: &str) -> Option<u32> {
 
 /// An expression on bytes.
 pub(super) fn expression(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).unicode(false).case_insensitive(ignore_case).size_limit(4 << 20).build().map_err(
-        |error| {
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .case_insensitive(ignore_case)
+        .size_limit(4 << 20)
+        .build()
+        .map_err(|error| {
             let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
             format!("'{pattern}' is no expression that is understood here: {reason}")
-        },
-    )
+        })
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -74,7 +84,9 @@ mod tests {
 
     #[test]
     fn times_and_sizes() {
-        let check = |text, expected: Option<u64>| assert_eq!(time(text, 1).ok().map(|d| d.as_micros() as u64), expected);
+        let check = |text, expected: Option<u64>| {
+            assert_eq!(time(text, 1).ok().map(|d| d.as_micros() as u64), expected);
+        };
         check("5s", Some(5_000_000));
         check("100", Some(100_000));
         check("7us", Some(7));

@@ -48,7 +48,8 @@ fn check_groups(
 ) {
     let defined: BTreeSet<&str> =
         section.body.iter().filter(|l| l.text(0) == "group").map(|l| l.text(1)).collect();
-    let missing_groups = groups.keys().filter(|g| !defined.contains(g.as_str())).map(|g| format!("no group '{g}'"));
+    let missing_groups =
+        groups.keys().filter(|g| !defined.contains(g.as_str())).map(|g| format!("no group '{g}'"));
     let users = groups.values().flatten().collect::<BTreeSet<_>>();
     let missing_users = users
         .into_iter()

@@ -96,9 +96,12 @@ impl ProbeParts {
         f.flag("tcp", &mut self.tcp);
         f.option("http", &mut self.http);
         f.option("expect", &mut self.expect);
-        f.with("steps", &mut self.steps, |node, reader| Some(Some(super::form::read_list(node, reader))), |steps, writer| {
-            steps.as_ref().map(|steps| super::form::write_list(steps, writer).block())
-        });
+        f.with(
+            "steps",
+            &mut self.steps,
+            |node, reader| Some(Some(super::form::read_list(node, reader))),
+            |steps, writer| steps.as_ref().map(|steps| super::form::write_list(steps, writer).block()),
+        );
         f.option("postgres", &mut self.postgres);
         f.flag("redis", &mut self.redis);
     }
@@ -122,7 +125,9 @@ impl ProbeParts {
 impl Form for HttpCheckRequest {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HttpCheckRequest> {
         match &node.kind {
-            Kind::Scalar { .. } => super::leaf::parsed(node, "a request such as 'GET /health'", reader, request_line),
+            Kind::Scalar { .. } => {
+                super::leaf::parsed(node, "a request such as 'GET /health'", reader, request_line)
+            }
             _ => RequestMap::read(node, reader).map(|map| map.0),
         }
     }
@@ -149,7 +154,12 @@ fn request_line(text: &str) -> Option<HttpCheckRequest> {
     if method.is_empty() || target.is_empty() {
         return None;
     }
-    Some(HttpCheckRequest { method: method.into(), target: target.into(), minor, ..HttpCheckRequest::default() })
+    Some(HttpCheckRequest {
+        method: method.into(),
+        target: target.into(),
+        minor,
+        ..HttpCheckRequest::default()
+    })
 }
 
 #[derive(Clone)]
@@ -165,12 +175,17 @@ impl Fieldset for RequestMap {
         let default = HttpCheckRequest::default();
         f.value("method", method, &default.method);
         f.value("target", target, &default.target);
-        f.with("version", minor, |node, reader| super::leaf::word(node, "1.0 or 1.1", VERSIONS, reader), |minor, writer| {
-            if *minor > 1 {
-                writer.problem(format!("the version HTTP/1.{minor} of a check cannot be written"), "");
-            }
-            (*minor != default.minor).then(|| Out::word(super::leaf::name_of(minor, VERSIONS)))
-        });
+        f.with(
+            "version",
+            minor,
+            |node, reader| super::leaf::word(node, "1.0 or 1.1", VERSIONS, reader),
+            |minor, writer| {
+                if *minor > 1 {
+                    writer.problem(format!("the version HTTP/1.{minor} of a check cannot be written"), "");
+                }
+                (*minor != default.minor).then(|| Out::word(super::leaf::name_of(minor, VERSIONS)))
+            },
+        );
         f.pairs("headers", headers);
         f.value("body", body, &Vec::new());
     }
@@ -245,9 +260,12 @@ impl Fieldset for ExpectMap {
             Some(HttpExpectation::BodyRegex(regex)) => body_matches = Some(regex),
         }
         f.flag("not", &mut self.not);
-        f.with("status", &mut status, |node, reader| Some(Some(ranges(node, reader))), |list, _| {
-            list.as_deref().map(written_ranges)
-        });
+        f.with(
+            "status",
+            &mut status,
+            |node, reader| Some(Some(ranges(node, reader))),
+            |list, _| list.as_deref().map(written_ranges),
+        );
         f.option::<Regex>("status_matches", &mut status_matches);
         f.option::<Vec<u8>>("body", &mut body);
         f.option::<Regex>("body_matches", &mut body_matches);

@@ -48,7 +48,10 @@ fn entry(key: &str, value: &Out, indent: usize, out: &mut String) {
     out.push_str(&key);
     out.push(':');
     let (value, forced) = opened(value);
-    if !forced && let Some(line) = flow(value) && indent + key.len() + 2 + line.len() <= WIDTH {
+    if !forced
+        && let Some(line) = flow(value)
+        && indent + key.len() + 2 + line.len() <= WIDTH
+    {
         out.push(' ');
         out.push_str(&line);
         out.push('\n');
@@ -82,7 +85,10 @@ fn item(value: &Out, indent: usize, out: &mut String) {
     blanks(indent, out);
     out.push('-');
     let (value, forced) = opened(value);
-    if !forced && let Some(line) = flow_item(value) && indent + 2 + line.len() <= WIDTH {
+    if !forced
+        && let Some(line) = flow_item(value)
+        && indent + 2 + line.len() <= WIDTH
+    {
         out.push(' ');
         out.push_str(&line);
         out.push('\n');
@@ -145,7 +151,8 @@ fn inside(value: &Out) -> Option<String> {
         }
         Out::Map(entries) if entries.is_empty() => "{}".to_owned(),
         Out::Map(entries) => {
-            let one = |(key, value): &(String, Out)| Some(format!("{}: {}", scalar(key, false), inside(value)?));
+            let one =
+                |(key, value): &(String, Out)| Some(format!("{}: {}", scalar(key, false), inside(value)?));
             let parts: Option<Vec<String>> = entries.iter().map(one).collect();
             format!("{{ {} }}", parts?.join(", "))
         }
@@ -219,7 +226,9 @@ fn is_literal(text: &str) -> bool {
         && !body.is_empty()
         && !body.ends_with('\n')
         && !text.starts_with([' ', '\n', '\t'])
-        && text.chars().all(|c| (' '..='~').contains(&c) || c == '\n' || c == '\t' || (c.is_alphanumeric() && u32::from(c) > 0xa0))
+        && text.chars().all(|c| {
+            (' '..='~').contains(&c) || c == '\n' || c == '\t' || (c.is_alphanumeric() && u32::from(c) > 0xa0)
+        })
         && body.split('\n').all(|line| !line.starts_with('\t') && (line.is_empty() || line.trim() != ""))
 }
 

@@ -80,7 +80,16 @@ pub(super) fn is_reserved(name: &str) -> bool {
 
 /// Names that values begin with, for hints.
 pub(super) fn value_names() -> impl Iterator<Item = &'static str> {
-    PLAIN.iter().map(|(name, _)| *name).chain(NAMED.iter().map(|(name, _)| *name)).chain(WITH_ARGUMENTS.iter().copied())
+    PLAIN
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(NAMED.iter().map(|(name, _)| *name))
+        .chain(WITH_ARGUMENTS.iter().copied())
+}
+
+/// Names of the converters.
+pub(super) fn converter_names() -> impl Iterator<Item = &'static str> {
+    CONVERTERS.iter().map(|(name, _)| *name).chain(CONVERTERS_WITH.iter().copied())
 }
 
 impl Form for Condition {
@@ -126,7 +135,9 @@ fn whole<T>(
 ) -> Option<T> {
     let text = leaf::text(node, "a condition or value", reader)?;
     let mut parser = Parser::new(text, 0, reader);
-    let end = |parser: &mut Parser<'_, '_, '_>| if parser.is_end() { Ok(()) } else { Err(parser.unexpected("the end")) };
+    let end = |parser: &mut Parser<'_, '_, '_>| {
+        if parser.is_end() { Ok(()) } else { Err(parser.unexpected("the end")) }
+    };
     match read(&mut parser).and_then(|value| end(&mut parser).map(|()| value)) {
         Ok(value) => Some(value),
         Err(fault) => {
@@ -158,7 +169,11 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
     fn condition(&mut self) -> Parsed<Condition> {
         self.reader.nesting += 1;
         let done = if self.reader.nesting > MAX_NESTING {
-            Err(Fault::new(self.at, "conditions are nested too deeply", "give parts of them a name under 'conditions'"))
+            Err(Fault::new(
+                self.at,
+                "conditions are nested too deeply",
+                "give parts of them a name under 'conditions'",
+            ))
         } else {
             self.either()
         };
@@ -322,7 +337,8 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
         let fetch = match word {
             "address" => {
                 let (at, text) = self.raw();
-                let address = text.parse().map_err(|_| Fault::new(at, format!("'{text}' is no address"), ""))?;
+                let address =
+                    text.parse().map_err(|_| Fault::new(at, format!("'{text}' is no address"), ""))?;
                 Fetch::Constant(Value::Address(address))
             }
             "holds" => Fetch::Holds(Box::new(self.condition()?)),
@@ -371,8 +387,11 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
             return Ok(converter.clone());
         }
         if !CONVERTERS_WITH.contains(&word) {
-            let known = CONVERTERS.iter().map(|(name, _)| *name).chain(CONVERTERS_WITH.iter().copied());
-            return Err(Fault::new(at, format!("'{word}' is no converter"), &nearest(word, known)));
+            return Err(Fault::new(
+                at,
+                format!("'{word}' is no converter"),
+                &nearest(word, converter_names()),
+            ));
         }
         self.open()?;
         let converter = match word {
@@ -431,7 +450,9 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
             other => {
                 let known = TEXT_MATCHES.iter().map(|(name, _)| *name).chain(MATCHES.iter().copied());
                 let hint = match nearest(other, known.chain(["and", "or"])) {
-                    hint if hint.is_empty() => "matchers are is, starts, ends, contains, matches, in, found, …".into(),
+                    hint if hint.is_empty() => {
+                        "matchers are is, starts, ends, contains, matches, in, found, …".into()
+                    }
                     hint => hint,
                 };
                 return Err(Fault::new(at, format!("'{other}' is no way to compare"), &hint));
@@ -454,7 +475,8 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
         let at = self.at;
         let compile = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).map_err(|_| "an expression must be text (UTF-8)".to_owned());
-            text.and_then(|text| leaf::regex(&format!("{prefix}{text}"))).map_err(|what| Fault::new(at, what, ""))
+            text.and_then(|text| leaf::regex(&format!("{prefix}{text}")))
+                .map_err(|what| Fault::new(at, what, ""))
         };
         self.strings()?.into_iter().map(compile).collect()
     }
@@ -484,11 +506,19 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
         }
         while let Some((at, text)) = self.raw_item() {
             let range = range(text).ok_or_else(|| {
-                Fault::new(at, format!("'{text}' is no network and no number"), "write as 10.0.0.0/8, 404 or 500..599")
+                Fault::new(
+                    at,
+                    format!("'{text}' is no network and no number"),
+                    "write as 10.0.0.0/8, 404 or 500..599",
+                )
             })?;
             list.push(range);
         }
-        if list.is_empty() { Err(self.unexpected("a number, a range (200..299) or a network")) } else { Ok(list) }
+        if list.is_empty() {
+            Err(self.unexpected("a number, a range (200..299) or a network"))
+        } else {
+            Ok(list)
+        }
     }
 
     fn raw_item(&mut self) -> Option<(usize, &'t str)> {
@@ -617,7 +647,8 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
     }
 
     fn hex(&mut self) -> Option<u8> {
-        let digits = self.text.get(self.at..self.at + 2).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        let digits =
+            self.text.get(self.at..self.at + 2).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
         self.at += 2;
         u8::from_str_radix(digits, 16).ok()
     }
@@ -667,7 +698,9 @@ fn single(mut list: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> Co
 fn range(text: &str) -> Option<IntRange> {
     let end = |text: &str, open: i64| if text.is_empty() { Some(open) } else { text.parse().ok() };
     match text.split_once("..") {
-        Some((from, to)) if text.len() > 2 => Some(IntRange { from: end(from, i64::MIN)?, to: end(to, i64::MAX)? }),
+        Some((from, to)) if text.len() > 2 => {
+            Some(IntRange { from: end(from, i64::MIN)?, to: end(to, i64::MAX)? })
+        }
         Some(_) => Some(IntRange { from: i64::MIN, to: i64::MAX }),
         None => text.parse().ok().map(|n| IntRange { from: n, to: n }),
     }
@@ -675,38 +708,56 @@ fn range(text: &str) -> Option<IntRange> {
 
 /// The text of a condition.
 pub(super) fn condition(condition: &Condition, writer: &mut Writer) -> String {
+    match peeled(condition, writer) {
+        Ok(condition) => unshared(condition, writer),
+        Err(name) => name,
+    }
+}
+
+/// The condition under shared ones that stand where they are used, or the name of one that has a name.
+fn peeled<'c>(mut condition: &'c Condition, writer: &mut Writer) -> Result<&'c Condition, String> {
+    while let Condition::Shared(shared) = condition {
+        match writer.shared(shared) {
+            Some(name) => return Err(name),
+            None => condition = shared,
+        }
+    }
+    Ok(condition)
+}
+
+fn unshared(condition: &Condition, writer: &mut Writer) -> String {
     match condition {
         Condition::Always => "always".to_owned(),
         Condition::Never => "never".to_owned(),
-        Condition::Not(inner) => format!("not {}", operand(inner, writer)),
-        Condition::All(list) if list.len() > 1 => joined(list, " and ", writer),
-        Condition::Any(list) if list.len() > 1 => {
-            let bare = |c: &Condition| matches!(c, Condition::All(inner) if inner.len() > 1);
-            let parts: Vec<String> =
-                list.iter().map(|c| if bare(c) { self::condition(c, writer) } else { operand(c, writer) }).collect();
-            parts.join(" or ")
-        }
-        Condition::All(list) => format!("all({})", joined(list, ", ", writer)),
-        Condition::Any(list) => format!("any({})", joined(list, ", ", writer)),
+        Condition::Not(inner) => format!("not {}", operand(inner, false, writer)),
+        Condition::All(list) if list.len() > 1 => joined(list, " and ", false, writer),
+        Condition::Any(list) if list.len() > 1 => joined(list, " or ", true, writer),
+        Condition::All(list) => format!("all({})", joined(list, ", ", false, writer)),
+        Condition::Any(list) => format!("any({})", joined(list, ", ", false, writer)),
         Condition::Test(test) => match matcher(&test.matcher, writer) {
             text if text.is_empty() => expr(&test.expr, writer),
             text => format!("{} {text}", expr(&test.expr, writer)),
         },
-        Condition::Shared(shared) => writer.shared(shared),
+        Condition::Shared(shared) => self::condition(shared, writer),
     }
 }
 
-/// The text of a condition where only one operand may stand.
-pub(super) fn operand(condition: &Condition, writer: &mut Writer) -> String {
-    let text = self::condition(condition, writer);
+/// The text of a condition where only one operand may stand; with `all_bare`, `a and b` may stand too.
+fn operand(condition: &Condition, all_bare: bool, writer: &mut Writer) -> String {
+    let condition = match peeled(condition, writer) {
+        Ok(condition) => condition,
+        Err(name) => return name,
+    };
+    let text = unshared(condition, writer);
     match condition {
-        Condition::All(list) | Condition::Any(list) if list.len() > 1 => format!("({text})"),
+        Condition::All(list) if list.len() > 1 && !all_bare => format!("({text})"),
+        Condition::Any(list) if list.len() > 1 => format!("({text})"),
         _ => text,
     }
 }
 
-fn joined(list: &[Condition], separator: &str, writer: &mut Writer) -> String {
-    let parts: Vec<String> = list.iter().map(|c| operand(c, writer)).collect();
+fn joined(list: &[Condition], separator: &str, all_bare: bool, writer: &mut Writer) -> String {
+    let parts: Vec<String> = list.iter().map(|c| operand(c, all_bare, writer)).collect();
     parts.join(separator)
 }
 
@@ -764,7 +815,8 @@ fn is_part(name: &str) -> bool {
 /// True when `prefix.name` would be read as something else.
 fn is_ambiguous(prefix: &str, name: &str) -> bool {
     let whole = format!("{prefix}.{name}");
-    let known = |known: &str| whole == known || whole.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
+    let known =
+        |known: &str| whole == known || whole.strip_prefix(known).is_some_and(|rest| rest.starts_with('.'));
     value_names().any(|value| value.len() > prefix.len() && known(value))
 }
 

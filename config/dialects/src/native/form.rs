@@ -8,6 +8,7 @@ use super::emit::Out;
 use super::reader::Reader;
 use super::writer::Writer;
 use super::yaml::{Key, Kind, Node, Spot, is_nothing};
+use plan::log::LogTarget;
 use plan::rule::Condition;
 use plan::{Place, draft::nearest};
 
@@ -95,20 +96,22 @@ impl<'f> Fields<'f, '_> {
 
     /// A field that is always there.
     pub(super) fn required<T: Form>(&mut self, name: &'static str, slot: &mut T) {
-        if let Fields::Read { reader, spot, entries, main, .. } = self
-            && main.is_none_or(|(key, _)| key != name)
-            && !entries.iter().any(|(key, _)| key.text == name)
-        {
-            reader.problem(*spot, format!("'{name}' is missing here"), "");
-        }
+        self.must_have(name);
         self.with(name, slot, T::read, |value, writer| Some(value.written(writer)));
     }
 
     /// A field that is always there and has no value to begin with.
     pub(super) fn needed<T: Form>(&mut self, name: &'static str, slot: &mut Option<T>) {
+        self.must_have(name);
         self.option(name, slot);
-        if slot.is_none() {
-            self.refuse(&format!("'{name}' is missing here, or wrong"), "");
+    }
+
+    fn must_have(&mut self, name: &str) {
+        if let Fields::Read { reader, spot, entries, main, .. } = self
+            && main.is_none_or(|(key, _)| key != name)
+            && !entries.iter().any(|(key, _)| key.text == name)
+        {
+            reader.problem(*spot, format!("'{name}' is missing here"), "");
         }
     }
 
@@ -122,6 +125,14 @@ impl<'f> Fields<'f, '_> {
             *slot = counted;
         }
         self.value("id", slot, &counted);
+    }
+
+    /// Log targets of the process.
+    pub(super) fn process_logs(&self) -> Vec<LogTarget> {
+        match self {
+            Fields::Read { reader, .. } => reader.logs.clone(),
+            Fields::Write { writer, .. } => writer.logs.clone(),
+        }
     }
 
     /// True when a file is read.
@@ -142,21 +153,29 @@ impl<'f> Fields<'f, '_> {
 
     /// A list; an empty one is left out.
     pub(super) fn list<T: Form>(&mut self, name: &'static str, slot: &mut Vec<T>) {
-        self.with(name, slot, |node, reader| Some(read_list(node, reader)), |list, writer| {
-            (!list.is_empty()).then(|| write_list(list, writer))
-        });
+        self.with(
+            name,
+            slot,
+            |node, reader| Some(read_list(node, reader)),
+            |list, writer| (!list.is_empty()).then(|| write_list(list, writer)),
+        );
     }
 
     /// As `list`, each part on its own line.
     pub(super) fn lines<T: Form>(&mut self, name: &'static str, slot: &mut Vec<T>) {
-        self.with(name, slot, |node, reader| Some(read_list(node, reader)), |list, writer| {
-            (!list.is_empty()).then(|| write_list(list, writer).block())
-        });
+        self.with(
+            name,
+            slot,
+            |node, reader| Some(read_list(node, reader)),
+            |list, writer| (!list.is_empty()).then(|| write_list(list, writer).block()),
+        );
     }
 
     /// Names with values, in order; an empty list is left out.
     pub(super) fn pairs<T: Form>(&mut self, name: &'static str, slot: &mut Vec<(String, T)>) {
-        self.with(name, slot, read_pairs, |pairs, writer| (!pairs.is_empty()).then(|| write_pairs(pairs, writer)));
+        self.with(name, slot, read_pairs, |pairs, writer| {
+            (!pairs.is_empty()).then(|| write_pairs(pairs, writer))
+        });
     }
 
     /// A condition; the one that always holds is left out.
@@ -261,7 +280,8 @@ pub(super) fn read_pairs<T: Form>(node: &Node, reader: &mut Reader<'_>) -> Optio
 
 /// Names with values.
 pub(super) fn write_pairs<T: Form>(pairs: &[(String, T)], writer: &mut Writer) -> Out {
-    let list: Vec<(String, Out)> = pairs.iter().map(|(name, value)| (name.clone(), value.written(writer))).collect();
+    let list: Vec<(String, Out)> =
+        pairs.iter().map(|(name, value)| (name.clone(), value.written(writer))).collect();
     let mut names = std::collections::HashSet::new();
     if list.iter().all(|(name, _)| names.insert(name.clone())) {
         return Out::Map(list);

@@ -8,6 +8,7 @@ use super::writer::Writer;
 use super::yaml::{Kind, Node};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use plan::Mode;
 use plan::draft::nearest;
 use plan::listener::{BindAddress, ProxyVersion};
 use plan::log::{LogAddress, LogHeader, Severity};
@@ -18,7 +19,6 @@ use plan::pool::{
 use plan::process::RuntimeLevel;
 use plan::rule::{RegexTemplate, Style, Template};
 use plan::site::ConnectionMode;
-use plan::Mode;
 use regex::bytes::{Regex, RegexBuilder};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -14,8 +14,9 @@ use plan::rule::Template;
 
 /// Names of facilities; their place is their number (RFC 5424, 6.2.1).
 const FACILITIES: &[&str] = &[
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "ntp",
-    "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
 ];
 /// The facility that is left out: daemon.
 const FACILITY: u8 = 3;
@@ -61,14 +62,21 @@ impl Fieldset for LogPlan {
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let LogPlan { targets, line, error_line, tag, skip_empty, only_errors, errors_at_err, early, when } = self;
-        f.with("to", targets, |node, reader| Some(read_targets(node, reader)), |targets, writer| {
-            write_targets(targets, writer)
-        });
+        let LogPlan { targets, line, error_line, tag, skip_empty, only_errors, errors_at_err, early, when } =
+            self;
+        f.with(
+            "to",
+            targets,
+            |node, reader| Some(read_targets(node, reader)),
+            |targets, writer| write_targets(targets, writer),
+        );
         f.with("format", line, read_format, write_format);
-        f.with("error_format", error_line, |node, reader| read_line(node, reader).map(Some), |line, writer| {
-            line.as_ref().map(|line| write_line(line, writer))
-        });
+        f.with(
+            "error_format",
+            error_line,
+            |node, reader| read_line(node, reader).map(Some),
+            |line, writer| line.as_ref().map(|line| write_line(line, writer)),
+        );
         f.option("tag", tag);
         f.flag("skip_empty", skip_empty);
         f.flag("only_errors", only_errors);
@@ -120,7 +128,11 @@ fn read_line(node: &Node, reader: &mut Reader<'_>) -> Option<Template> {
                     hint if hint.is_empty() => "for a fixed text write { text: … }".to_owned(),
                     hint => hint,
                 };
-                reader.problem(node.spot, format!("'{text}' is no log line: it has no name that is known and no value in it"), hint);
+                reader.problem(
+                    node.spot,
+                    format!("'{text}' is no log line: it has no name that is known and no value in it"),
+                    hint,
+                );
                 None
             }
         },
@@ -128,7 +140,11 @@ fn read_line(node: &Node, reader: &mut Reader<'_>) -> Option<Template> {
             template::read(&entries[0].1, LOG_STYLE, reader)
         }
         _ => {
-            reader.problem(node.spot, "a log line is expected here", format!("one of {}, or a text with values", FORMATS.join(", ")));
+            reader.problem(
+                node.spot,
+                "a log line is expected here",
+                format!("one of {}, or a text with values", FORMATS.join(", ")),
+            );
             None
         }
     }
@@ -183,4 +199,3 @@ fn read_sample(node: &Node, reader: &mut Reader<'_>) -> Option<Option<(u32, u32,
     };
     leaf::parsed(node, "a sample such as 1/10 or 2..3/10", reader, parse).map(Some)
 }
-

@@ -64,6 +64,7 @@ pub(crate) fn read(file: &Arc<str>, bytes: &[u8]) -> Draft {
     if let Some(root) = &root {
         read_top(root, &mut draft, &mut reader);
     }
+    reader.problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
     draft.problems = reader.problems;
     draft
 }
@@ -245,10 +246,26 @@ fn write_pools(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
     entries
 }
 
-fn entry<T: Fieldset>(entries: &mut Vec<(String, Out)>, kind: &str, name: &str, part: &T, writer: &mut Writer) {
+fn entry<T: Fieldset>(
+    entries: &mut Vec<(String, Out)>,
+    kind: &str,
+    name: &str,
+    part: &T,
+    writer: &mut Writer,
+) {
     let out = Out::Map(written(part, writer)).block();
     if entries.iter().any(|(other, _)| other == name) {
         writer.problem(format!("there are two {kind} named '{name}'"), "rename one of them");
     }
     entries.push((name.to_owned(), out));
+}
+
+/// Names of values, log fields, converters and actions, for the test of the manual.
+#[cfg(test)]
+fn words() -> Vec<&'static str> {
+    let mut list: Vec<&str> = expression::value_names().collect();
+    list.extend(values::RECORD.iter().map(|(name, _)| *name));
+    list.extend(expression::converter_names());
+    list.extend(rules::ACTIONS);
+    list
 }

@@ -2,7 +2,7 @@
 
 use super::check::PoolCheck;
 use super::emit::Out;
-use super::form::{Fields, Fieldset, Form};
+use super::form::{Fields, Fieldset, Form, write_list};
 use super::leaf;
 use super::log;
 use super::reader::Reader;
@@ -12,10 +12,11 @@ use plan::check::Check;
 use plan::draft::nearest;
 use plan::pages::ErrorPages;
 use plan::pool::{
-    Balance, Cookie, CookieMode, HashFunction, HashKind, HashMethod, Observe, ObserveAction, ObserveLayer, Pool,
-    PoolTimeouts, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress, UriHash,
+    Balance, Cookie, CookieMode, HashFunction, HashKind, HashMethod, Observe, ObserveAction, ObserveLayer,
+    Pool, PoolTimeouts, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress, UriHash,
 };
 use plan::{Mode, Place};
+use std::collections::HashSet;
 
 /// Errors in a row that act, when nothing is said.
 const ERROR_LIMIT: u32 = 10;
@@ -73,21 +74,34 @@ impl Fieldset for Pool {
         f.flag("tcp_keep_alive", tcp_keep_alive);
         f.part("http", http);
         f.flag("log_checks", log_checks);
-        f.with("event_log", event_logs, |node, reader| Some(log::read_targets(node, reader)), |targets, writer| {
-            log::write_targets(targets, writer)
-        });
+        let process_logs = f.process_logs();
+        if f.reads() {
+            event_logs.clone_from(&process_logs);
+        }
+        f.with(
+            "event_log",
+            event_logs,
+            |node, reader| Some(log::read_targets(node, reader)),
+            |targets, writer| (*targets != process_logs).then(|| write_list(targets, writer)),
+        );
         f.shared("statistics", statistics);
-        f.with("pages", pages, ErrorPages::read, |pages, writer| (!pages.0.is_empty()).then(|| pages.written(writer)));
+        f.with("pages", pages, ErrorPages::read, |pages, writer| {
+            (!pages.0.is_empty()).then(|| pages.written(writer))
+        });
         f.part("rules", rules);
         let mut check = (!f.reads()).then(|| pool_check(probe.clone(), servers)).flatten();
-        f.with("check", &mut check, read_pool_check, |check, writer| check.as_ref().map(|c| c.written(writer)));
+        f.with("check", &mut check, read_pool_check, |check, writer| {
+            check.as_ref().map(|c| c.written(writer))
+        });
         *probe = check.as_ref().and_then(|check| check.probe.clone());
         let schedule = check.filter(|check| !check.off).map(|check| check.schedule);
         f.with(
             "servers",
             servers,
             |node, reader| read_servers(node, schedule.as_ref(), reader),
-            |servers, writer| (!servers.is_empty()).then(|| write_servers(servers, schedule.as_ref(), writer)),
+            |servers, writer| {
+                (!servers.is_empty()).then(|| write_servers(servers, schedule.as_ref(), writer))
+            },
         );
     }
 }
@@ -108,7 +122,9 @@ fn pool_check(probe: Option<plan::Probe>, servers: &[Server]) -> Option<PoolChec
     let common = checks.iter().find(|check| uses(check) == most);
     match common.filter(|_| checks.len() * 2 > servers.len()) {
         Some(common) => Some(PoolCheck { probe, schedule: Check::clone(common), off: false }),
-        None if probe.is_some() => Some(PoolCheck { probe, schedule: Check::default(), off: !servers.is_empty() }),
+        None if probe.is_some() => {
+            Some(PoolCheck { probe, schedule: Check::default(), off: !servers.is_empty() })
+        }
         None => None,
     }
 }
@@ -131,12 +147,16 @@ fn read_servers(node: &Node, schedule: Option<&Check>, reader: &mut Reader<'_>) 
 }
 
 fn write_servers(servers: &[Server], schedule: Option<&Check>, writer: &mut Writer) -> Out {
-    let mut entries: Vec<(String, Out)> = Vec::new();
+    let mut entries = Vec::new();
+    let mut names = HashSet::new();
     for (server, id) in servers.iter().zip(1..) {
         writer.id = id;
         writer.place = server.place.clone();
-        if entries.iter().any(|(name, _)| *name == server.name) {
-            writer.problem(format!("there are two servers '{}' in one pool", server.name), "rename one of them");
+        if !names.insert(&server.name) {
+            writer.problem(
+                format!("there are two servers '{}' in one pool", server.name),
+                "rename one of them",
+            );
         }
         let form = ServerForm { server: server.clone(), schedule: schedule.cloned() };
         entries.push((server.name.clone(), form.written(writer)));
@@ -232,10 +252,16 @@ impl Form for Balance {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Balance> {
         let entries = match &node.kind {
             Kind::Map(entries) => entries.as_slice(),
-            _ => return leaf::word(node, "a way to choose a server such as round_robin", &balances(), reader),
+            _ => {
+                return leaf::word(node, "a way to choose a server such as round_robin", &balances(), reader);
+            }
         };
         let Some((key, value)) = entries.first() else {
-            reader.problem(node.spot, "a way to choose a server is expected here", "as in 'balance: round_robin'");
+            reader.problem(
+                node.spot,
+                "a way to choose a server is expected here",
+                "as in 'balance: round_robin'",
+            );
             return None;
         };
         Some(match key.text.as_str() {
@@ -249,7 +275,11 @@ impl Form for Balance {
             "random" => Balance::Random(Form::read(value, reader)?),
             other => {
                 let hint = nearest(other, ["uri", "query", "header", "hash", "random"].into_iter());
-                reader.problem(key.spot, format!("'{other}' is no way to choose a server with more to say"), hint);
+                reader.problem(
+                    key.spot,
+                    format!("'{other}' is no way to choose a server with more to say"),
+                    hint,
+                );
                 return None;
             }
         })
@@ -386,8 +416,7 @@ const RETRY_ON: &[Part] = &[
 
 impl Form for RetryOn {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<RetryOn> {
-        let mut on =
-            RetryOn { connect_failure: false, empty_response: false, ..RetryOn::default() };
+        let mut on = RetryOn { connect_failure: false, empty_response: false, ..RetryOn::default() };
         for word in super::form::read_list::<String>(node, reader) {
             if let Some((_, part)) = RETRY_ON.iter().find(|(name, _)| *name == word) {
                 *part(&mut on) = true;
@@ -403,11 +432,8 @@ impl Form for RetryOn {
 
     fn written(&self, writer: &mut Writer) -> Out {
         let mut on = self.clone();
-        let mut list: Vec<Out> = RETRY_ON
-            .iter()
-            .filter(|(_, part)| *part(&mut on))
-            .map(|(name, _)| Out::word(*name))
-            .collect();
+        let mut list: Vec<Out> =
+            RETRY_ON.iter().filter(|(_, part)| *part(&mut on)).map(|(name, _)| Out::word(*name)).collect();
         list.extend(self.statuses.iter().map(|status| status.written(writer)));
         Out::List(list)
     }
@@ -465,7 +491,11 @@ impl Fieldset for Observe {
     const MAIN: &'static str = "layer";
 
     fn blank() -> Observe {
-        Observe { layer: ObserveLayer::Connection, error_limit: ERROR_LIMIT, action: ObserveAction::default() }
+        Observe {
+            layer: ObserveLayer::Connection,
+            error_limit: ERROR_LIMIT,
+            action: ObserveAction::default(),
+        }
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {

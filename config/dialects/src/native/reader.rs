@@ -12,6 +12,12 @@ use std::sync::Arc;
 
 /// How many named parts may stand on one another.
 const MAX_HEIGHT: u32 = 16;
+/// Most problems that are told of a file.
+const MAX_PROBLEMS: usize = 1000;
+/// Longest text of a problem, characters.
+const MAX_WHAT: usize = 400;
+/// Most names that are compared for a hint.
+const MAX_COMPARED: usize = 1000;
 
 /// What the reader knows.
 pub(super) struct Reader<'s> {
@@ -55,7 +61,16 @@ pub(super) enum Meant {
 
 impl<'s> Reader<'s> {
     pub(super) fn new(file: Arc<str>, text: &'s str) -> Reader<'s> {
-        Reader { file, text, problems: Vec::new(), logs: Vec::new(), id: 0, names: HashMap::new(), nesting: 0, height: 0 }
+        Reader {
+            file,
+            text,
+            problems: Vec::new(),
+            logs: Vec::new(),
+            id: 0,
+            names: HashMap::new(),
+            nesting: 0,
+            height: 0,
+        }
     }
 
     /// The place of `spot`.
@@ -65,8 +80,10 @@ impl<'s> Reader<'s> {
 
     /// Tells a problem.
     pub(super) fn problem(&mut self, spot: Spot, what: impl Into<String>, hint: impl Into<String>) {
-        let place = self.place(spot);
-        self.problems.push(Problem::new(place, what).hint(hint));
+        if self.problems.len() < MAX_PROBLEMS {
+            let what: String = what.into().chars().take(MAX_WHAT).collect();
+            self.problems.push(Problem::new(self.place(spot), what).hint(hint));
+        }
     }
 
     /// Tells a problem at a byte of a text.
@@ -129,7 +146,8 @@ impl<'s> Reader<'s> {
 
     fn unknown(&self, kind: Named, name: &str) -> (String, String) {
         let mut known: Vec<&str> = Vec::new();
-        known.extend(self.names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.as_str()));
+        let of_kind = self.names.keys().filter(|(k, _)| *k == kind).map(|(_, name)| name.as_str());
+        known.extend(of_kind.take(MAX_COMPARED));
         let what = match kind {
             Named::Condition => {
                 expression::value_names().for_each(|name| known.push(name));
@@ -138,6 +156,7 @@ impl<'s> Reader<'s> {
             Named::Map => format!("there is no map '{name}'"),
             Named::Users => format!("there is no list of users '{name}'"),
         };
-        (what, nearest(name, known.into_iter()))
+        let is_told = self.problems.len() < MAX_PROBLEMS;
+        (what, if is_told { nearest(name, known.into_iter()) } else { String::new() })
     }
 }

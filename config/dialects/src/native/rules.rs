@@ -12,18 +12,43 @@ use plan::Place;
 use plan::draft::nearest;
 use plan::pages::Answer;
 use plan::rule::{
-    Action, Condition, Expr, HeaderMatch, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope, Template,
-    TextPattern,
+    Action, Condition, Expr, HeaderMatch, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope,
+    Template, TextPattern,
 };
 use regex::bytes::Regex;
 use std::sync::Arc;
 
 /// Names of the actions, for reading and for hints.
-const ACTIONS: &[&str] = &[
-    "allow", "deny", "tarpit", "answer", "redirect", "reject", "silent_drop", "authenticate", "set_header",
-    "add_header", "del_header", "replace_header", "replace_value", "set_method", "set_path", "set_path_and_query",
-    "set_query", "set_target", "replace_path", "replace_path_and_query", "replace_target", "set_status",
-    "set_variable", "set_variable_text", "unset_variable", "set_log_level", "set_client_address", "capture", "metrics",
+pub(super) const ACTIONS: &[&str] = &[
+    "allow",
+    "deny",
+    "tarpit",
+    "answer",
+    "redirect",
+    "reject",
+    "silent_drop",
+    "authenticate",
+    "set_header",
+    "add_header",
+    "del_header",
+    "replace_header",
+    "replace_value",
+    "set_method",
+    "set_path",
+    "set_path_and_query",
+    "set_query",
+    "set_target",
+    "replace_path",
+    "replace_path_and_query",
+    "replace_target",
+    "set_status",
+    "set_variable",
+    "set_variable_text",
+    "unset_variable",
+    "set_log_level",
+    "set_client_address",
+    "capture",
+    "metrics",
 ];
 
 impl Fieldset for Rules {
@@ -127,7 +152,9 @@ fn read_action(name: &str, named: &Node, node: &Node, reader: &mut Reader<'_>) -
             let (scope, name) = leaf::parsed(node, "a variable such as req.name", reader, scoped)?;
             Action::UnsetVariable(scope, name)
         }
-        "set_log_level" => Action::SetLogLevel(leaf::word(node, "a level such as info, or silent", &levels(), reader)?),
+        "set_log_level" => {
+            Action::SetLogLevel(leaf::word(node, "a level such as info, or silent", &levels(), reader)?)
+        }
         "set_client_address" => Action::SetClientAddress(Form::read(node, reader)?),
         "capture" => {
             let capture = Capture::read(node, reader)?;
@@ -144,7 +171,8 @@ fn read_action(name: &str, named: &Node, node: &Node, reader: &mut Reader<'_>) -
 /// The name of an action and what it is given.
 fn write_action(action: &Action, writer: &mut Writer) -> (&'static str, Option<Out>) {
     let replace = |name: Option<&str>, pattern: &Regex, with: &RegexTemplate, writer: &mut Writer| {
-        Replace { header: name.map(str::to_owned), pattern: Some(pattern.clone()), with: with.clone() }.written(writer)
+        Replace { header: name.map(str::to_owned), pattern: Some(pattern.clone()), with: with.clone() }
+            .written(writer)
     };
     let (name, out) = match action {
         Action::Allow => return ("allow", None),
@@ -172,14 +200,18 @@ fn write_action(action: &Action, writer: &mut Writer) -> (&'static str, Option<O
         Action::SetStatus(status, reason) => {
             ("set_status", Status { status: *status, reason: reason.clone() }.written(writer))
         }
-        Action::SetVariable(scope, name, expr) => ("set_variable", one(&unscoped(*scope, name), expr.written(writer))),
+        Action::SetVariable(scope, name, expr) => {
+            ("set_variable", one(&unscoped(*scope, name), expr.written(writer)))
+        }
         Action::SetVariableText(scope, name, text) => {
             ("set_variable_text", one(&unscoped(*scope, name), text.written(writer)))
         }
         Action::UnsetVariable(scope, name) => ("unset_variable", Out::Text(unscoped(*scope, name))),
         Action::SetLogLevel(level) => ("set_log_level", Out::word(leaf::name_of(level, &levels()))),
         Action::SetClientAddress(expr) => ("set_client_address", expr.written(writer)),
-        Action::Capture(value, slot) => ("capture", Capture { value: value.clone(), slot: *slot }.written(writer)),
+        Action::Capture(value, slot) => {
+            ("capture", Capture { value: value.clone(), slot: *slot }.written(writer))
+        }
     };
     (name, Some(out))
 }
@@ -187,7 +219,9 @@ fn write_action(action: &Action, writer: &mut Writer) -> (&'static str, Option<O
 /// An action without arguments: `- allow`, or `allow: true` beside `when`.
 fn bare(action: Action, name: &str, named: &Node, node: &Node, reader: &mut Reader<'_>) -> Option<Action> {
     match &node.kind {
-        Kind::Scalar { text, .. } if text == "true" || (text == name && named.spot == node.spot) => Some(action),
+        Kind::Scalar { text, .. } if text == "true" || (text == name && named.spot == node.spot) => {
+            Some(action)
+        }
         _ => {
             reader.problem(node.spot, format!("'{name}' takes nothing"), format!("write '{name}: true'"));
             None
@@ -221,7 +255,11 @@ fn variable<T: Form>(
     let (name, value) = one_pair(node, reader)?;
     let Some((scope, name)) = scoped(&name) else {
         let scopes: Vec<&str> = SCOPES.iter().map(|(name, _)| *name).collect();
-        reader.problem(node.spot, format!("'{name}' is no variable"), format!("write SCOPE.NAME; the scopes are {}", scopes.join(", ")));
+        reader.problem(
+            node.spot,
+            format!("'{name}' is no variable"),
+            format!("write SCOPE.NAME; the scopes are {}", scopes.join(", ")),
+        );
         return None;
     };
     Some(make(scope, name, value))

@@ -72,7 +72,9 @@ impl Fieldset for Site {
         f.option("monitor_path", monitor_path);
         f.list("monitor_fail", monitor_fail);
         f.shared("statistics", statistics);
-        f.with("pages", pages, ErrorPages::read, |pages, writer| (!pages.0.is_empty()).then(|| pages.written(writer)));
+        f.with("pages", pages, ErrorPages::read, |pages, writer| {
+            (!pages.0.is_empty()).then(|| pages.written(writer))
+        });
         f.option("inspect_delay", inspect_delay);
         f.part("rules", rules);
         f.lines("routes", routes);
@@ -273,15 +275,15 @@ impl Form for Password {
 impl Fields<'_, '_> {
     /// A part with defaults, left out when nothing in it differs from them.
     pub(super) fn part<T: Fieldset>(&mut self, name: &'static str, slot: &mut T) {
-        let write = |part: &T, writer: &mut Writer| {
-            (!written(part, writer).is_empty()).then(|| part.written(writer))
-        };
+        let write =
+            |part: &T, writer: &mut Writer| (!written(part, writer).is_empty()).then(|| part.written(writer));
         self.with(name, slot, T::read, write);
     }
 
     /// A part that others may share.
     pub(super) fn shared<T: Fieldset>(&mut self, name: &'static str, slot: &mut Option<Arc<T>>) {
-        let read = |node: &Node, reader: &mut Reader<'_>| T::read(node, reader).map(|part| Some(Arc::new(part)));
+        let read =
+            |node: &Node, reader: &mut Reader<'_>| T::read(node, reader).map(|part| Some(Arc::new(part)));
         self.with(name, slot, read, |part, writer| part.as_ref().map(|part| part.written(writer)));
     }
 }

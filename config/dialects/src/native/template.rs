@@ -113,7 +113,11 @@ fn value(text: &str, at: usize, base: Style, reader: &mut Reader<'_>) -> Result<
             let part = STYLES.iter().find(|(known, _)| *known == name);
             let (_, part) = part.ok_or_else(|| {
                 let known: Vec<&str> = STYLES.iter().map(|(name, _)| *name).collect();
-                Fault::new(at, format!("'{word}' is no style"), &format!("the styles are {}", known.join(", ")))
+                Fault::new(
+                    at,
+                    format!("'{word}' is no style"),
+                    &format!("the styles are {}", known.join(", ")),
+                )
             })?;
             *part(&mut style) = on;
             if !parser.take(",") {

@@ -79,8 +79,18 @@ pub(super) const NAMED: &[(&str, NameKind)] = &[
 ];
 
 /// Values with arguments of their own.
-pub(super) const WITH_ARGUMENTS: &[&str] =
-    &["address", "holds", "capture.request", "capture.response", "authenticated", "random", "date", "map", "true", "false"];
+pub(super) const WITH_ARGUMENTS: &[&str] = &[
+    "address",
+    "holds",
+    "capture.request",
+    "capture.response",
+    "authenticated",
+    "random",
+    "date",
+    "map",
+    "true",
+    "false",
+];
 
 /// Scopes of variables.
 pub(super) const SCOPES: &[(&str, Scope)] = &[

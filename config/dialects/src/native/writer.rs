@@ -3,6 +3,7 @@
 use super::emit::Out;
 use super::expression;
 use super::form::{Form, write_pairs};
+use super::reader::Named;
 use plan::log::LogTarget;
 use plan::rule::{Condition, MapTable, Userlist};
 use plan::{Place, Problem, Problems};
@@ -30,9 +31,13 @@ pub(super) struct Writer {
     uses: HashMap<usize, usize>,
     /// True the first time.
     counting: bool,
-    conditions: Vec<(usize, String, Out)>,
-    maps: Vec<(usize, String, Out)>,
+    conditions: Vec<(String, Out)>,
+    maps: Vec<(String, Out)>,
     users: Vec<(String, Userlist)>,
+    /// Names of conditions and maps by address.
+    names: HashMap<usize, String>,
+    /// How often each name was made up.
+    made_up: HashMap<(Named, String), u32>,
 }
 
 impl Writer {
@@ -51,38 +56,38 @@ impl Writer {
         self.problems.push(Problem::new(self.place.clone(), what).hint(hint));
     }
 
-    /// The text of a shared condition: its name, or itself in parentheses.
-    pub(super) fn shared(&mut self, condition: &Arc<Condition>) -> String {
+    /// The name of a shared condition; `None` when it stands where it is used.
+    pub(super) fn shared(&mut self, condition: &Arc<Condition>) -> Option<String> {
         let address = Arc::as_ptr(condition) as usize;
         let uses = self.uses.entry(address).or_default();
         if self.counting {
             *uses += 1;
-            return if *uses > 1 { "x".to_owned() } else { expression::operand(condition, self) };
+            return (*uses > 1).then(String::new);
         }
         if *uses < 2 {
-            return expression::operand(condition, self);
+            return None;
         }
-        if let Some((_, name, _)) = self.conditions.iter().find(|(a, ..)| *a == address) {
-            return name.clone();
+        if let Some(name) = self.names.get(&address) {
+            return Some(name.clone());
         }
         let text = expression::condition(condition, self);
-        let name = free_name(&text, |name| {
-            expression::is_reserved(name) || self.conditions.iter().any(|(_, taken, _)| taken == name)
-        });
-        self.conditions.push((address, name.clone(), Out::Condition(text)));
-        name
+        let name = self.free_name(Named::Condition, &text);
+        self.names.insert(address, name.clone());
+        self.conditions.push((name.clone(), Out::Condition(text)));
+        Some(name)
     }
 
     /// The name of a map.
     pub(super) fn map(&mut self, table: &Arc<MapTable>) -> String {
         let address = Arc::as_ptr(table) as usize;
-        if let Some((_, name, _)) = self.maps.iter().find(|(a, ..)| *a == address) {
+        if let Some(name) = self.names.get(&address) {
             return name.clone();
         }
         let out = table.written(self);
         let key = super::template::write(&table.key, plan::rule::Style::default(), self);
-        let name = free_name(&format!("by {key}"), |name| self.maps.iter().any(|(_, taken, _)| taken == name));
-        self.maps.push((address, name.clone(), out));
+        let name = self.free_name(Named::Map, &format!("by {key}"));
+        self.names.insert(address, name.clone());
+        self.maps.push((name.clone(), out));
         name
     }
 
@@ -92,30 +97,48 @@ impl Writer {
             return key.clone();
         }
         if list.name.contains('#') {
-            self.problem(format!("a list of users cannot be named '{}'", list.name), "take the '#' out of the name");
+            self.problem(
+                format!("a list of users cannot be named '{}'", list.name),
+                "take the '#' out of the name",
+            );
         }
         let taken = |key: &str| self.users.iter().any(|(other, _)| other == key);
         let numbered = (2..).map(|n| format!("{}#{n}", list.name));
-        let key = std::iter::once(list.name.clone()).chain(numbered).find(|key| !taken(key)).unwrap_or_default();
+        let key =
+            std::iter::once(list.name.clone()).chain(numbered).find(|key| !taken(key)).unwrap_or_default();
         self.users.push((key.clone(), list.clone()));
         key
+    }
+
+    /// A name made of the words of `text` that nothing else of its kind has.
+    fn free_name(&mut self, kind: Named, text: &str) -> String {
+        let base = name_of(text);
+        loop {
+            let times = self.made_up.entry((kind, base.clone())).or_default();
+            *times += 1;
+            let name = if *times == 1 { base.clone() } else { format!("{base}_{times}") };
+            let is_first = *times == 1 || self.made_up.insert((kind, name.clone()), 1).is_none();
+            if is_first && !expression::is_reserved(&name) {
+                return name;
+            }
+        }
     }
 
     /// The sections of the parts that got names.
     pub(super) fn sections(&mut self) -> Vec<(String, Out)> {
         let users = std::mem::take(&mut self.users);
         let users = users.into_iter().map(|(key, list)| (key, write_pairs(&list.users, self))).collect();
-        let named = |list: Vec<(usize, String, Out)>| list.into_iter().map(|(_, name, out)| (name, out)).collect();
-        let conditions = named(std::mem::take(&mut self.conditions));
-        let maps = named(std::mem::take(&mut self.maps));
-        let sections: [(&str, Vec<(String, Out)>); 3] = [("users", users), ("conditions", conditions), ("maps", maps)];
+        let conditions = std::mem::take(&mut self.conditions);
+        let maps = std::mem::take(&mut self.maps);
+        let sections: [(&str, Vec<(String, Out)>); 3] =
+            [("users", users), ("conditions", conditions), ("maps", maps)];
         let said = sections.into_iter().filter(|(_, entries)| !entries.is_empty());
         said.map(|(key, entries)| (key.to_owned(), Out::Map(entries).block())).collect()
     }
 }
 
-/// A name made of the words of `text` that is not taken.
-fn free_name(text: &str, taken: impl Fn(&str) -> bool) -> String {
+/// A name made of the words of `text`.
+fn name_of(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars() {
         let c = if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
@@ -127,7 +150,5 @@ fn free_name(text: &str, taken: impl Fn(&str) -> bool) -> String {
         }
     }
     let name = name.trim_end_matches('_');
-    let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name.to_owned() } else { format!("c_{name}") };
-    let numbered = (2..).map(|n| format!("{name}_{n}"));
-    std::iter::once(name.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name.to_owned() } else { format!("c_{name}") }
 }

@@ -63,7 +63,8 @@ pub(super) struct Fault {
 pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Fault>) {
     let options = granit_parser::options! { simple_key_max_lookahead: MAX_KEY, emit_comments: false };
     let parser = Parser::new_from_str_with_options(text, options);
-    let starts = std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1));
+    let starts =
+        std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1));
     let mut builder = Builder { text, starts: starts.collect(), parser, faults: Vec::new(), values: 0 };
     let root = match builder.document() {
         Ok(root) => root,
@@ -91,7 +92,9 @@ impl<'t> Builder<'t> {
             match event {
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 Event::StreamEnd => break,
-                _ if root.is_some() => return Err(self.fault(&span, "a second document", "a file holds one document")),
+                _ if root.is_some() => {
+                    return Err(self.fault(&span, "a second document", "a file holds one document"));
+                }
                 event => root = Some(self.node(event, &span, 0)?),
             }
         }
@@ -133,7 +136,11 @@ impl<'t> Builder<'t> {
                 Kind::Map(self.map(depth)?)
             }
             _ => {
-                return Err(self.fault(span, "anchors and aliases are not understood", "write the value again"));
+                return Err(self.fault(
+                    span,
+                    "anchors and aliases are not understood",
+                    "write the value again",
+                ));
             }
         };
         Ok(Node { spot, kind })
@@ -166,7 +173,11 @@ impl<'t> Builder<'t> {
             };
             if let Some(line) = first.insert(text.clone(), key.spot.line) {
                 let what = format!("'{text}' stands here twice");
-                self.faults.push(Fault { spot: key.spot, what, hint: format!("the first one is in line {line}") });
+                self.faults.push(Fault {
+                    spot: key.spot,
+                    what,
+                    hint: format!("the first one is in line {line}"),
+                });
                 continue;
             }
             entries.push((Key { spot: key.spot, text }, value));
@@ -176,10 +187,18 @@ impl<'t> Builder<'t> {
 
     fn refuse(&mut self, span: &Span, anchor: bool, tag: bool) {
         if anchor {
-            self.faults.push(self.fault(span, "anchors and aliases are not understood", "write the value again"));
+            self.faults.push(self.fault(
+                span,
+                "anchors and aliases are not understood",
+                "write the value again",
+            ));
         }
         if tag {
-            self.faults.push(self.fault(span, "tags are not understood", "remove the word that begins with '!'"));
+            self.faults.push(self.fault(
+                span,
+                "tags are not understood",
+                "remove the word that begins with '!'",
+            ));
         }
     }
 

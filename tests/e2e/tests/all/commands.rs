@@ -6,10 +6,11 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use e2e::{Balancer, Client, Port, Process, Program, Server, eventually, figures};
+use e2e::load::Outcome;
+use e2e::{Balancer, Client, Failure, Load, Port, Process, Program, Server, eventually, figures};
 use rustix::process::Signal;
 
-use crate::farm::listen;
+use crate::farm::{addresses, listen};
 
 /// Whether this story is only about Mainstay's own command line, and the subject is HAProxy now.
 fn only_mainstay_has_this() -> bool {
@@ -74,6 +75,67 @@ fn sigterm_lets_the_last_answer_out() {
     }
     let gone = std::net::TcpStream::connect(port.address()).unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// What had begun is finished; only connections that came later are refused.
+#[test]
+fn sigterm_under_load_loses_nothing() {
+    let servers = Server::start_many(3);
+    let port = Port::free();
+    let config = listen(&port, "balance roundrobin", &addresses(&servers), "check");
+    let mut balancer = Balancer::with(&config).ports([&port]).start();
+    let load = Load::post(port.address(), "/work?ms=200").pause(Duration::from_millis(5)).start();
+    load.wait_for(200);
+    let stop = if balancer.program.is_mainstay() { Signal::TERM } else { Signal::USR1 };
+    balancer.process.signal(stop);
+    let status = balancer.process.wait(Duration::from_secs(5));
+    let report = load.stop();
+    figures(&format!("SIGTERM under load: {}", report.line()));
+    if balancer.program.is_mainstay() {
+        assert_eq!(status.code(), Some(0));
+    }
+    // A kept connection that is idle may end while its client writes (RFC 9112, 9.3.1).
+    let refused = report.count(&Outcome::Failed(Failure::Refused));
+    let answered = report.count(&Outcome::Status(200));
+    assert_eq!(answered + refused + report.reuse_races(), report.samples.len(), "{:?}", report.outcomes());
+    let executed: usize = servers.iter().map(|server| server.executed().len()).sum();
+    assert_eq!(executed, answered, "executed, but not answered");
+}
+
+/// Ids of a thread as the kernel tells them: real, effective, saved, file system.
+fn ids(status: &str, field: &str) -> Vec<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(&format!("{field}:"))).unwrap();
+    line.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+#[test]
+fn no_thread_keeps_the_rights_of_root() {
+    if !rustix::process::geteuid().is_root() {
+        return figures("not told: only root has rights to give up");
+    }
+    let server = Server::start("web1");
+    let port = Port::free();
+    let global = "global\n    user nobody\n    group nogroup\n    nbthread 2\n";
+    let config = format!("{global}{}", listen(&port, "", &[server.address], "check"));
+    let balancer = Balancer::with(&config).ports([&port]).start();
+    assert_eq!(Client::to(port.address()).get("/whoami").unwrap().text(), "web1");
+    let expected = ["-u", "-g"].map(|option| {
+        let id = Command::new("id").args([option, "nobody"]).output().unwrap();
+        String::from_utf8_lossy(&id.stdout).trim().parse::<u32>().unwrap()
+    });
+    let threads = std::fs::read_dir(format!("/proc/{}/task", balancer.process.id())).unwrap();
+    let mut count = 0;
+    for thread in threads {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        assert_eq!(ids(&status, "Uid"), [expected[0]; 4], "{status}");
+        assert_eq!(ids(&status, "Gid"), [expected[1]; 4], "{status}");
+        let groups = ids(&status, "Groups");
+        assert!(groups.iter().all(|group| *group == expected[1]), "supplementary groups: {groups:?}");
+        let rights = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap().trim();
+        assert_eq!(u64::from_str_radix(rights, 16).unwrap(), 0, "capabilities are left");
+        count += 1;
+    }
+    assert!(count >= 2, "two workers, but {count} threads");
 }
 
 #[test]

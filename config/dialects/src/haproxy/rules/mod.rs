@@ -7,8 +7,8 @@ pub(super) mod old;
 use super::keywords::{self, Entry};
 use super::pages::{self, Reply};
 use super::proxy::needs_http;
-use super::sample;
 use super::said::{Cursor, Done, Said};
+use super::sample;
 use super::scene::{Kind, Phase, ProxyRules, Scene};
 use super::{acl, format, logs, units};
 use plan::Expr;
@@ -42,7 +42,8 @@ struct Family {
 const HTTP_REQUEST: Family = Family { bit: REQUEST, phase: Phase::Request, word: "http-request" };
 const HTTP_RESPONSE: Family = Family { bit: RESPONSE, phase: Phase::Response, word: "http-response" };
 const HTTP_AFTER: Family = Family { bit: AFTER, phase: Phase::Response, word: "http-after-response" };
-const TCP_CONNECTION: Family = Family { bit: CONNECTION, phase: Phase::Connection, word: "tcp-request connection" };
+const TCP_CONNECTION: Family =
+    Family { bit: CONNECTION, phase: Phase::Connection, word: "tcp-request connection" };
 const TCP_CONTENT: Family = Family { bit: CONTENT, phase: Phase::Content, word: "tcp-request content" };
 
 type Read = fn(&mut Scene<'_, '_>, &mut Cursor<'_>, Family) -> Done<Action>;
@@ -55,41 +56,97 @@ pub(super) struct ActionAct {
 
 macro_rules! entry {
     ($name:literal, $phases:expr, $read:expr, $manual:literal) => {
-        Entry { name: $name, sections: keywords::ANY, act: ActionAct { phases: $phases, read: Some($read) }, manual: $manual }
+        Entry {
+            name: $name,
+            sections: keywords::ANY,
+            act: ActionAct { phases: $phases, read: Some($read) },
+            manual: $manual,
+        }
     };
 }
 
 /// All actions.
 pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
     entry!("accept", CONNECTION | CONTENT, |_, _, _| Ok(Action::Allow), "goes on"),
-    entry!("add-header", HTTP, |s, c, f| named_text(s, c, f).map(|(n, t)| Action::AddHeader(n, t)), "add-header NAME TEXT"),
+    entry!(
+        "add-header",
+        HTTP,
+        |s, c, f| named_text(s, c, f).map(|(n, t)| Action::AddHeader(n, t)),
+        "add-header NAME TEXT"
+    ),
     entry!("allow", HTTP, |_, _, _| Ok(Action::Allow), "ends the rules: goes on"),
     entry!("auth", REQUEST, auth, "auth [realm TEXT]: asks for a user and a password"),
     entry!("capture", REQUEST | CONTENT, capture, "capture EXPRESSION len N: keeps a value for the log"),
     entry!("del-header", HTTP, del_header, "del-header NAME [-m METHOD]"),
     entry!("deny", REQUEST | RESPONSE, deny, "deny [status N] …: refuses"),
     entry!("redirect", REQUEST | RESPONSE, redirect, "redirect location|prefix|scheme TEXT …"),
-    entry!("reject", REQUEST | CONNECTION | CONTENT, |_, _, _| Ok(Action::Reject), "closes without an answer"),
-    entry!("replace-header", HTTP, |s, c, f| named_replacement(s, c, f).map(|(n, r, t)| Action::ReplaceHeader(n, r, t)), "replace-header NAME EXPRESSION TEXT"),
-    entry!("replace-path", REQUEST, |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplacePath(r, t)), "replace-path EXPRESSION TEXT"),
-    entry!("replace-pathq", REQUEST, |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplacePathAndQuery(r, t)), "replace-pathq EXPRESSION TEXT"),
-    entry!("replace-uri", REQUEST, |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplaceTarget(r, t)), "replace-uri EXPRESSION TEXT"),
-    entry!("replace-value", HTTP, |s, c, f| named_replacement(s, c, f).map(|(n, r, t)| Action::ReplaceValue(n, r, t)), "replace-value NAME EXPRESSION TEXT"),
+    entry!(
+        "reject",
+        REQUEST | CONNECTION | CONTENT,
+        |_, _, _| Ok(Action::Reject),
+        "closes without an answer"
+    ),
+    entry!(
+        "replace-header",
+        HTTP,
+        |s, c, f| named_replacement(s, c, f).map(|(n, r, t)| Action::ReplaceHeader(n, r, t)),
+        "replace-header NAME EXPRESSION TEXT"
+    ),
+    entry!(
+        "replace-path",
+        REQUEST,
+        |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplacePath(r, t)),
+        "replace-path EXPRESSION TEXT"
+    ),
+    entry!(
+        "replace-pathq",
+        REQUEST,
+        |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplacePathAndQuery(r, t)),
+        "replace-pathq EXPRESSION TEXT"
+    ),
+    entry!(
+        "replace-uri",
+        REQUEST,
+        |s, c, f| replacement(s, c, f).map(|(r, t)| Action::ReplaceTarget(r, t)),
+        "replace-uri EXPRESSION TEXT"
+    ),
+    entry!(
+        "replace-value",
+        HTTP,
+        |s, c, f| named_replacement(s, c, f).map(|(n, r, t)| Action::ReplaceValue(n, r, t)),
+        "replace-value NAME EXPRESSION TEXT"
+    ),
     entry!("return", REQUEST | RESPONSE, answer, "return [status N] [content-type T] …: answers"),
-    entry!("set-header", HTTP, |s, c, f| named_text(s, c, f).map(|(n, t)| Action::SetHeader(n, t)), "set-header NAME TEXT"),
+    entry!(
+        "set-header",
+        HTTP,
+        |s, c, f| named_text(s, c, f).map(|(n, t)| Action::SetHeader(n, t)),
+        "set-header NAME TEXT"
+    ),
     entry!("set-log-level", HTTP | CONTENT, set_log_level, "set-log-level LEVEL|silent"),
     entry!("set-method", REQUEST, |s, c, f| text(s, c, f).map(Action::SetMethod), "set-method TEXT"),
     entry!("set-path", REQUEST, |s, c, f| text(s, c, f).map(Action::SetPath), "set-path TEXT"),
     entry!("set-pathq", REQUEST, |s, c, f| text(s, c, f).map(Action::SetPathAndQuery), "set-pathq TEXT"),
     entry!("set-query", REQUEST, |s, c, f| text(s, c, f).map(Action::SetQuery), "set-query TEXT"),
-    entry!("set-src", REQUEST | CONNECTION | CONTENT, |s, c, f| expression(s, c, f).map(Action::SetClientAddress), "set-src EXPRESSION"),
+    entry!(
+        "set-src",
+        REQUEST | CONNECTION | CONTENT,
+        |s, c, f| expression(s, c, f).map(Action::SetClientAddress),
+        "set-src EXPRESSION"
+    ),
     entry!("set-status", RESPONSE | AFTER, set_status, "set-status N [reason TEXT]"),
     entry!("set-uri", REQUEST, |s, c, f| text(s, c, f).map(Action::SetTarget), "set-uri TEXT"),
     entry!("set-var", HTTP | CONNECTION | CONTENT, set_var, "set-var(SCOPE.NAME) EXPRESSION"),
     entry!("set-var-fmt", HTTP | CONNECTION | CONTENT, set_var_format, "set-var-fmt(SCOPE.NAME) TEXT"),
-    entry!("silent-drop", REQUEST | RESPONSE | CONNECTION | CONTENT, |_, _, _| Ok(Action::SilentDrop), "closes without telling the client"),
+    entry!(
+        "silent-drop",
+        REQUEST | RESPONSE | CONNECTION | CONTENT,
+        |_, _, _| Ok(Action::SilentDrop),
+        "closes without telling the client"
+    ),
     entry!("tarpit", REQUEST, tarpit, "tarpit [status N]: refuses after the tarpit time-out"),
     entry!("unset-var", HTTP | CONNECTION | CONTENT, unset_var, "unset-var(SCOPE.NAME)"),
+    entry!("use-service", REQUEST, use_service, "use-service prometheus-exporter: answers with the counters"),
 ];
 
 /// Beginnings of actions that are known and not there yet, with what may help.
@@ -126,16 +183,12 @@ const NOT_YET: &[(&str, &str)] = &[
     ("set-headers-bin", ""),
     ("switch-mode", ""),
     ("track-sc", ""),
-    ("use-service", ""),
     ("wait-for-", ""),
     ("strict-mode", "rules that cannot be carried out are skipped; remove it"),
 ];
 
 /// `http-request ACTION … [if …]`.
 pub(super) fn http_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    if cursor.peek() == "use-service" {
-        return use_service(scene, cursor);
-    }
     let rule = rule(scene, cursor, HTTP_REQUEST)?;
     push(scene, cursor, rule, |rules| &mut rules.main.request)?;
     needs_http(scene, cursor, "http-request");
@@ -175,7 +228,8 @@ pub(super) fn tcp_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) ->
             let delay = cursor.time()?;
             cursor.end()?;
             if scene.proxy.kind == Kind::Backend {
-                return Err(Said::not_yet("'tcp-request inspect-delay' in a backend section").hint("move it to the frontend"));
+                return Err(Said::not_yet("'tcp-request inspect-delay' in a backend section")
+                    .hint("move it to the frontend"));
             }
             scene.proxy.site.inspect_delay = units::limit(delay);
             Ok(())
@@ -192,7 +246,9 @@ pub(super) fn tcp_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) ->
             let rule = rule(scene, cursor, TCP_CONTENT)?;
             push(scene, cursor, rule, |rules| &mut rules.main.content)
         }
-        "session" => Err(Said::not_yet("'tcp-request session'").hint("use 'tcp-request connection' or 'http-request'").at(1)),
+        "session" => Err(Said::not_yet("'tcp-request session'")
+            .hint("use 'tcp-request connection' or 'http-request'")
+            .at(1)),
         other => Err(cursor.wrong(other, "connection, content or inspect-delay")),
     }
 }
@@ -230,38 +286,19 @@ fn unknown(name: &str, family: Family) -> Said {
         return Said::not_yet(format!("'{} {name}'", family.word)).hint(*hint);
     }
     let near = keywords::nearest(name, here());
-    let hint = if near.is_empty() { format!("the actions are: {}", here().collect::<Vec<_>>().join(", ")) } else { near };
+    let hint = if near.is_empty() {
+        format!("the actions are: {}", here().collect::<Vec<_>>().join(", "))
+    } else {
+        near
+    };
     Said::new(format!("unknown action '{} {name}'", family.word)).hint(hint)
 }
 
-/// `use-service prometheus-exporter if { path /metrics }`: the page of this section answers that path too.
-fn use_service(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    cursor.next();
-    let service = cursor.text("the name of a service")?;
-    if service != "prometheus-exporter" {
-        return Err(Said::not_yet(format!("the service '{service}'")).at(cursor.at - 1));
-    }
-    let condition = acl::condition(scene, cursor, Phase::Request)?;
-    let path = exact_path(&condition).ok_or_else(|| {
-        Said::not_yet("'prometheus-exporter' under another condition than one path").hint("write: if { path /metrics }")
-    })?;
-    scene.proxy.metrics = Some((path, cursor.line.place(1)));
-    needs_http(scene, cursor, "http-request use-service");
-    Ok(())
-}
-
-fn exact_path(condition: &plan::Condition) -> Option<String> {
-    match condition {
-        plan::Condition::Shared(inner) => exact_path(inner),
-        plan::Condition::Test(test) => {
-            let plan::rule::Matcher::Text(patterns) = &test.matcher else { return None };
-            let is_path = matches!(test.expr.fetch, plan::Fetch::Path) && test.expr.converters.is_empty();
-            let exact = patterns.how == plan::rule::TextMatch::Exact;
-            let mut texts = patterns.texts();
-            let (first, second) = (texts.next()?, texts.next());
-            (is_path && exact && second.is_none()).then(|| String::from_utf8_lossy(first).into_owned())
-        }
-        _ => None,
+/// `use-service prometheus-exporter`: the counters, whoever asks.
+fn use_service(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
+    match cursor.text("the name of a service")? {
+        "prometheus-exporter" => Ok(Action::Metrics),
+        service => Err(Said::not_yet(format!("the service '{service}'")).at(cursor.at - 1)),
     }
 }
 
@@ -271,7 +308,11 @@ fn text(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> D
     format::text(scene, &word.bytes, family.phase).map_err(|said| said.at(at))
 }
 
-fn named_text(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<(Box<str>, Template)> {
+fn named_text(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+) -> Done<(Box<str>, Template)> {
     let name = header_name(cursor)?;
     Ok((name, text(scene, cursor, family)?))
 }
@@ -317,7 +358,11 @@ fn expression(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family
 fn own_argument<'l>(cursor: &Cursor<'l>) -> Done<&'l str> {
     let word = cursor.line.text(cursor.at - 1);
     let inner = word.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.ok_or_else(|| Said::new(format!("'{word}' needs a variable in parentheses")).hint("as in set-var(txn.name)").at(cursor.at - 1))
+    inner.ok_or_else(|| {
+        Said::new(format!("'{word}' needs a variable in parentheses"))
+            .hint("as in set-var(txn.name)")
+            .at(cursor.at - 1)
+    })
 }
 
 fn set_var(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
@@ -465,13 +510,20 @@ fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) 
             "ignore-empty" => redirect.ignore_empty = true,
             "keep-query" => return Err(Said::not_yet("'keep-query'").at(cursor.at - 1)),
             "set-cookie" => redirect.set_cookie = Some(format!("{}; path=/;", cookie(cursor)?)),
-            "set-cookie-fmt" => return Err(Said::not_yet("'set-cookie-fmt'").hint("use 'set-cookie'").at(cursor.at - 1)),
+            "set-cookie-fmt" => {
+                return Err(Said::not_yet("'set-cookie-fmt'").hint("use 'set-cookie'").at(cursor.at - 1));
+            }
             "clear-cookie" => {
                 let name = cookie(cursor)?;
                 let name = name.trim_end_matches('=');
                 redirect.set_cookie = Some(format!("{name}=; path=/; Max-Age=0;"));
             }
-            other => return Err(cursor.wrong(other, "location, prefix, scheme, code, drop-query, append-slash, set-cookie or ignore-empty")),
+            other => {
+                return Err(cursor.wrong(
+                    other,
+                    "location, prefix, scheme, code, drop-query, append-slash, set-cookie or ignore-empty",
+                ));
+            }
         }
     }
     if !target {
@@ -485,7 +537,12 @@ fn cookie<'l>(cursor: &mut Cursor<'l>) -> Done<&'l str> {
 }
 
 /// The prefix `/` alone means no prefix at all.
-fn redirect_target(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family, word: &str) -> Done<Template> {
+fn redirect_target(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+    word: &str,
+) -> Done<Template> {
     let template = text(scene, cursor, family)?;
     let is_root = word == "prefix" && template.as_fixed() == Some(b"/");
     Ok(if is_root { Template::default() } else { template })

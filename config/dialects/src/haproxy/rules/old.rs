@@ -31,7 +31,11 @@ pub(in super::super) fn monitor_net(scene: &mut Scene<'_, '_>, cursor: &mut Curs
     let text = cursor.text("a network")?;
     let network = text.parse().map_err(|what: String| Said::new(what).at(1))?;
     cursor.end()?;
-    scene.shared.old(cursor.line, "monitor-net", &format!("http-request return status 200 if {{ src {text} }}"))?;
+    scene.shared.old(
+        cursor.line,
+        "monitor-net",
+        &format!("http-request return status 200 if {{ src {text} }}"),
+    )?;
     let matcher = Matcher::Address(Networks(vec![network]));
     let condition = Condition::Test(Test { expr: Expr::of(Fetch::ClientAddress), matcher });
     let answer = Answer { status: 200, body: AnswerBody::Empty, ..Answer::default() };
@@ -113,7 +117,8 @@ pub(in super::super) fn reqrep(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_
 pub(in super::super) fn rsprep(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let word = cursor.line.text(0);
     let (pattern, text) = (cursor.text("an expression and a text")?, cursor.text("a text")?);
-    let action = replaced_header(pattern, text, is_caseless(word))?.ok_or_else(|| not_mechanical(word, pattern).at(1))?;
+    let action = replaced_header(pattern, text, is_caseless(word))?
+        .ok_or_else(|| not_mechanical(word, pattern).at(1))?;
     let condition = acl::condition(scene, cursor, Phase::Response)?;
     scene.shared.old(cursor.line, word, "http-response replace-header …")?;
     late_response(scene, cursor, condition, action)
@@ -140,7 +145,12 @@ fn late(scene: &mut Scene<'_, '_>, cursor: &Cursor<'_>, condition: Condition, ac
     Ok(())
 }
 
-fn late_response(scene: &mut Scene<'_, '_>, cursor: &Cursor<'_>, condition: Condition, action: Action) -> Done {
+fn late_response(
+    scene: &mut Scene<'_, '_>,
+    cursor: &Cursor<'_>,
+    condition: Condition,
+    action: Action,
+) -> Done {
     let rule = rule(cursor, condition, action);
     scene.proxy.rules.late_response.push(rule);
     needs_http(scene, cursor, "rspadd and its like");
@@ -176,7 +186,8 @@ fn deleted(cursor: &mut Cursor<'_>) -> Done<(TextPattern, String)> {
 fn header_of(pattern: &str) -> Option<(&str, &str)> {
     let (name, rest) = pattern.strip_prefix('^')?.split_once(':')?;
     let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let rest = rest.strip_prefix("\\ ").or(rest.strip_prefix("[ ]*")).or(rest.strip_prefix(' ')).unwrap_or(rest);
+    let rest =
+        rest.strip_prefix("\\ ").or(rest.strip_prefix("[ ]*")).or(rest.strip_prefix(' ')).unwrap_or(rest);
     valid.then_some((name, rest))
 }
 
@@ -201,7 +212,8 @@ fn on_head(pattern: &str, ignore_case: bool) -> Option<Condition> {
 
 /// The part of an expression on the request line that concerns the target: `^[^\ :]*\ /x` gives `^/x`.
 fn target_part(pattern: &str) -> Option<String> {
-    const METHODS: &[&str] = &["^[^\\ :]*\\ ", "^[^\\ ]*\\ ", "^[^ :]* ", "^[^ ]* ", "^GET\\ ", "^GET ", "^[A-Z]*\\ ", "^[A-Z]* "];
+    const METHODS: &[&str] =
+        &["^[^\\ :]*\\ ", "^[^\\ ]*\\ ", "^[^ :]* ", "^[^ ]* ", "^GET\\ ", "^GET ", "^[A-Z]*\\ ", "^[A-Z]* "];
     let rest = METHODS.iter().find_map(|m| pattern.strip_prefix(m))?;
     Some(format!("^{rest}"))
 }
