@@ -52,7 +52,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     match asked {
         Asked { version: Some(detail), .. } => version(detail),
         Asked { condition: Some(condition), .. } => evaluate(&condition),
-        asked if asked.check => check(asked),
+        asked if asked.check => check(&asked),
         asked if leaves_foreground(&asked) => background::start(),
         asked => start(asked),
     }
@@ -73,7 +73,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "-C" => asked.folder = Some(value("a folder")?.into()),
             "-n" => {
                 let text = value("a number")?;
-                asked.max_connections = Some(text.parse().map_err(|_| format!("-n: '{text}' is not a number"))?);
+                asked.max_connections =
+                    Some(text.parse().map_err(|_| format!("-n: '{text}' is not a number"))?);
             }
             "-L" | "-m" | "-N" | "-S" | "-x" => drop(value("a value")?),
             // Process ids of an instance to be replaced: ours reloads in place, so there is none.
@@ -86,8 +87,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--" => asked.files.extend(arguments.by_ref().map(PathBuf::from)),
             "-D" => asked.daemon = true,
             "-d" | "-db" | "-Ws" => asked.foreground = true,
-            "-W" | "-dI" | "-dD" | "-dr" | "-dR" | "-dS" | "-dF" | "-dZ" | "-de"
-            | "-dp" | "-dV" | "-dG" | "-dC" | "-dL" | "-dT" => {}
+            "-W" | "-dI" | "-dD" | "-dr" | "-dR" | "-dS" | "-dF" | "-dZ" | "-de" | "-dp" | "-dV" | "-dG"
+            | "-dC" | "-dL" | "-dT" => {}
             other if other.starts_with("-dM") || other.starts_with("-dK") => {}
             other => return Err(format!("unknown option '{other}'")),
         }
@@ -104,8 +105,8 @@ fn input(asked: &Asked) -> Input {
     }
 }
 
-fn check(asked: Asked) -> ExitCode {
-    match supervisor::load(&input(&asked)) {
+fn check(asked: &Asked) -> ExitCode {
+    match supervisor::load(&input(asked)) {
         Ok(plan) => {
             let warned = plan.notes.iter().filter(|note| note.warning);
             warned.for_each(|note| say::err(&format!("[WARNING] {note}")));
@@ -146,7 +147,10 @@ fn leaves_foreground(asked: &Asked) -> bool {
 }
 
 fn version(detail: Detail) -> ExitCode {
-    say::out(&format!("HAProxy version {VERSION}-mainstay {RELEASED} - mainstay {}", env!("CARGO_PKG_VERSION")));
+    say::out(&format!(
+        "HAProxy version {VERSION}-mainstay {RELEASED} - mainstay {}",
+        env!("CARGO_PKG_VERSION")
+    ));
     if detail == Detail::Long {
         say::out("Build options :\n  TARGET  = linux-glibc\n\nFeature list : +EPOLL +THREAD +LINUX_SPLICE");
     }
@@ -174,7 +178,8 @@ mod tests {
 
     #[test]
     fn options_may_come_in_any_order() {
-        let expected = Asked { files: vec!["cfg".into()], check: true, zero_warning: true, ..Asked::default() };
+        let expected =
+            Asked { files: vec!["cfg".into()], check: true, zero_warning: true, ..Asked::default() };
         assert_eq!(parsed("-c -dM -dI -dW -f cfg").as_ref(), Ok(&expected));
         assert_eq!(parsed("-f cfg -dW -dMno-merge -c").as_ref(), Ok(&expected));
     }

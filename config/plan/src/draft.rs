@@ -37,6 +37,13 @@ impl std::ops::Deref for Plan {
     }
 }
 
+impl Plan {
+    /// What was said, to add to it and resolve again.
+    pub fn into_draft(self) -> Draft {
+        self.draft
+    }
+}
+
 impl Draft {
     /// Adds what another file said.
     pub fn merge(&mut self, other: Draft) {
@@ -80,7 +87,13 @@ impl Draft {
     }
 }
 
-fn check_reference(site: &Site, name: &str, place: &Place, pools: &HashMap<&str, Mode>, problems: &mut Problems) {
+fn check_reference(
+    site: &Site,
+    name: &str,
+    place: &Place,
+    pools: &HashMap<&str, Mode>,
+    problems: &mut Problems,
+) {
     match pools.get(name) {
         None => problems.push(
             Problem::new(place.clone(), format!("'{}' sends to '{name}', which does not exist", site.name))

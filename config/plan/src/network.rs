@@ -56,7 +56,13 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.trim_matches(['[', ']']).parse().map_err(|_| wrong())?;
         let prefix = match prefix {
-            None => if address.is_ipv4() { 32 } else { 128 },
+            None => {
+                if address.is_ipv4() {
+                    32
+                } else {
+                    128
+                }
+            }
             Some(p) => p.parse::<u8>().ok().or_else(|| dotted(p)).ok_or_else(wrong)?,
         };
         Network::new(address, prefix).ok_or_else(wrong)

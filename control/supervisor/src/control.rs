@@ -69,7 +69,10 @@ impl Desk {
                     refresh_s: page.refresh.map(|d| d.as_secs()),
                     admin,
                     hide_version: page.hide_version,
-                    node: page.node.clone().map(|node| if node.is_empty() { snapshot.process.node.clone() } else { node }),
+                    node: page
+                        .node
+                        .clone()
+                        .map(|node| if node.is_empty() { snapshot.process.node.clone() } else { node }),
                     description: page.description.clone(),
                     legends: page.legends,
                     names,
@@ -108,7 +111,8 @@ impl Desk {
         let Some(pool) = cycle.pools.values().find(|p| form.means(&p.plan.name, p.plan.id)) else {
             return Outcome::Error;
         };
-        let change = |name: &String| self.change(&cycle, &pool.plan.name, name, &ServerChange::of(form.action));
+        let change =
+            |name: &String| self.change(&cycle, &pool.plan.name, name, &ServerChange::of(form.action));
         let done = form.servers.iter().filter(|name| change(name).is_ok()).count();
         match done {
             0 => Outcome::Nothing,
@@ -145,7 +149,9 @@ impl Desk {
             ServerChange::Checks(on) => {
                 return switched(checks.map(|c| c.enable_checks(server, *on)), "a health check");
             }
-            ServerChange::Agent(on) => return switched(checks.map(|c| c.enable_agent(server, *on)), "an agent"),
+            ServerChange::Agent(on) => {
+                return switched(checks.map(|c| c.enable_agent(server, *on)), "an agent");
+            }
             ServerChange::ShutdownSessions => server.cut_connections(),
             ServerChange::Weight(weight) => server.set_weight(*weight),
             ServerChange::Limit(limit) => server.set_max_connections((*limit > 0).then_some(*limit)),
@@ -249,17 +255,14 @@ fn answer(status: u16, content_type: &'static str, body: String) -> PagesAnswer 
     PagesAnswer { status, content_type, headers: Vec::new(), body: body.into_bytes() }
 }
 
-/// Sockets of the plan that take runtime commands or scrapes, as binds.
+/// Sockets of the plan that take runtime commands, as binds.
 pub(crate) fn binds(plan: &plan::Plan) -> Vec<(String, plan::Bind)> {
-    let runtime = plan.process.runtime_sockets.iter().map(|socket| {
+    let runtime = |socket: &plan::RuntimeSocket| {
         let mut bind = plan::Bind::new(socket.place.clone(), socket.address.clone());
         bind.mode = socket.mode.or(Some(0o600));
         bind.user = socket.user.clone();
         bind.group = socket.group.clone();
         ("runtime socket".to_string(), bind)
-    });
-    let metrics = plan.process.metrics.iter().map(|address| {
-        ("metrics".to_string(), plan::Bind::new(plan::Place::none(), address.clone()))
-    });
-    runtime.chain(metrics).collect()
+    };
+    plan.process.runtime_sockets.iter().map(runtime).collect()
 }

@@ -192,8 +192,11 @@ fn unknown_names(
             && known(host, *port).is_none()
         {
             problems.push(
-                Problem::new(server.place.clone(), format!("look up '{host}' for server '{}': no address", server.name))
-                    .hint("correct the name, add it to /etc/hosts, or give an address"),
+                Problem::new(
+                    server.place.clone(),
+                    format!("look up '{host}' for server '{}': no address", server.name),
+                )
+                .hint("correct the name, add it to /etc/hosts, or give an address"),
             );
         }
     }
@@ -201,9 +204,7 @@ fn unknown_names(
 
 /// The address that a name had so far: a name service that is away must not refuse a reload.
 fn last_address(before: &Pool, host: &str, port: u16) -> Option<SocketAddr> {
-    let same = |server: &&Arc<pool::Server>| {
-        matches!(&server.plan.address, plan::ServerAddress::Name(name, p) if name == host && *p == port)
-    };
+    let same = |server: &&Arc<pool::Server>| matches!(&server.plan.address, plan::ServerAddress::Name(name, p) if name == host && *p == port);
     match before.servers.iter().find(same)?.address() {
         pool::ServerEndpoint::Tcp(address) => Some(address),
         pool::ServerEndpoint::Unix(_) => None,

@@ -9,7 +9,6 @@
 //! Whatever fails while a new cycle is prepared leaves the running one untouched.
 
 mod control;
-mod sockets;
 mod cycle;
 mod limits;
 mod load;
@@ -18,6 +17,7 @@ mod privileges;
 mod process;
 mod run;
 mod signals;
+mod sockets;
 mod view;
 mod watcher;
 mod worker;

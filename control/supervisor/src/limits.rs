@@ -18,7 +18,10 @@ pub(crate) fn connections(plan: &Plan) -> Result<u32, Problem> {
             Place::none(),
             format!("maxconn {asked} needs {} file descriptors, but the limit is {limit}", 2 * asked + 64),
         )
-        .hint(format!("lower maxconn to {} or raise the limit (ulimit -n, LimitNOFILE=)", limit.saturating_sub(64) / 2))),
+        .hint(format!(
+            "lower maxconn to {} or raise the limit (ulimit -n, LimitNOFILE=)",
+            limit.saturating_sub(64) / 2
+        ))),
         (Some(asked), _) => Ok(asked as u32),
         (None, limit) => {
             let fit = limit.map_or(MOST, |limit| limit.saturating_sub(OTHERS.min(limit / 2)) / 2);
@@ -40,8 +43,10 @@ fn raise(needed: Option<u64>) -> Option<u64> {
         return Some(soft);
     }
     // A privileged process may raise the hard limit too; others get up to it.
-    let above = Rlimit { current: Some(wish), maximum: Some(now.maximum.map_or(wish, |hard| hard.max(wish))) };
-    let up_to = Rlimit { current: Some(now.maximum.map_or(wish, |hard| hard.min(wish))), maximum: now.maximum };
+    let above =
+        Rlimit { current: Some(wish), maximum: Some(now.maximum.map_or(wish, |hard| hard.max(wish))) };
+    let up_to =
+        Rlimit { current: Some(now.maximum.map_or(wish, |hard| hard.min(wish))), maximum: now.maximum };
     if setrlimit(Resource::Nofile, above).is_err() {
         let _ = setrlimit(Resource::Nofile, up_to);
     }

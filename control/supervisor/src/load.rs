@@ -1,14 +1,23 @@
 //! From files on disk to a plan, or all problems at once.
 
 use dialects::{Dialect, Sources};
-use plan::{Plan, Problem, Problems};
-use rustix::fs::{Dir, FileType, Mode, OFlags};
+use plan::rule::{Matcher, Test, TextMatch, TextPatterns};
+use plan::site::SiteTimeouts;
+use plan::{
+    Action, Answer, Bind, Condition, Draft, Expr, Fetch, Mode, Place, Plan, Problem, Problems, Rule, Rules,
+    Site,
+};
+use rustix::fs::{Dir, FileType, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest silence of a client that scrapes.
+const SCRAPE: Duration = Duration::from_secs(10);
 
 /// What to load.
 #[derive(Clone, Debug, Default)]
@@ -30,13 +39,52 @@ pub fn load(input: &Input) -> Result<Plan, Problems> {
     if input.zero_warning {
         let warnings = draft.notes.iter().filter(|note| note.warning);
         problems.extend(warnings.map(|note| {
-            Problem::new(note.place.clone(), &*note.what).hint("warnings are refused by the command line (-dW)")
+            Problem::new(note.place.clone(), &*note.what)
+                .hint("warnings are refused by the command line (-dW)")
         }));
     }
     match draft.resolve() {
         Ok(plan) if problems.is_empty() => Ok(plan),
         Ok(_) => Err(problems),
         Err(more) => Err([problems, more].concat()),
+    }
+}
+
+/// The plan with what the process adds for itself: a site for each address that answers scrapes.
+pub(crate) fn load_to_run(input: &Input) -> Result<Plan, Problems> {
+    let mut draft = load(input)?.into_draft();
+    if !draft.process.metrics.is_empty() {
+        let site = metrics_site(&draft);
+        draft.sites.push(site);
+    }
+    draft.resolve()
+}
+
+fn metrics_site(draft: &Draft) -> Site {
+    let path = TextPatterns::new(TextMatch::Exact, false, [b"/metrics".to_vec()]);
+    let test = Test { expr: Expr::of(Fetch::Path), matcher: Matcher::Text(path) };
+    let rule = |condition, action| Rule { place: Place::none(), condition, action };
+    let missing = Answer { status: 404, ..Answer::default() };
+    let ids = draft.sites.iter().map(|site| site.id).chain(draft.pools.iter().map(|pool| pool.id));
+    Site {
+        name: "metrics".into(),
+        id: ids.max().unwrap_or(0) + 1,
+        mode: Mode::Http,
+        binds: draft
+            .process
+            .metrics
+            .iter()
+            .map(|address| Bind::new(Place::none(), address.clone()))
+            .collect(),
+        rules: Rules {
+            request: vec![
+                rule(Condition::Test(test), Action::Metrics),
+                rule(Condition::Always, Action::Answer(Arc::new(missing))),
+            ],
+            ..Rules::default()
+        },
+        timeouts: SiteTimeouts { client: Some(SCRAPE), request: Some(SCRAPE), ..SiteTimeouts::default() },
+        ..Site::default()
     }
 }
 
@@ -49,8 +97,11 @@ fn read_files(paths: &[PathBuf], sources: &FileSources) -> (Vec<(String, Vec<u8>
             match sources.read(&path) {
                 Ok(text) => files.push((path.display().to_string(), text)),
                 Err(error) => problems.push(
-                    Problem::new(plan::Place::none(), format!("read configuration {}: {error}", path.display()))
-                        .hint("check the path, and that the user of this process may read it"),
+                    Problem::new(
+                        plan::Place::none(),
+                        format!("read configuration {}: {error}", path.display()),
+                    )
+                    .hint("check the path, and that the user of this process may read it"),
                 ),
             }
         }
@@ -69,15 +120,19 @@ pub struct FileSources {
 impl FileSources {
     /// Sources that go on to see the files of now after a chroot.
     pub fn before_chroot() -> io::Result<FileSources> {
-        let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = rustix::fs::open(
+            "/",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )?;
         Ok(FileSources { root: Some(Arc::new(root)) })
     }
 
     fn open(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = match (&self.root, path.strip_prefix("/")) {
-            (Some(root), Ok(below)) => rustix::fs::openat(root, below, flags, Mode::empty()),
-            _ => rustix::fs::open(path, flags, Mode::empty()),
+            (Some(root), Ok(below)) => rustix::fs::openat(root, below, flags, rustix::fs::Mode::empty()),
+            _ => rustix::fs::open(path, flags, rustix::fs::Mode::empty()),
         };
         Ok(fd?)
     }

@@ -36,7 +36,8 @@ impl Identity {
         if !rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        let tried = |what: &str, error: rustix::io::Errno| Problem::new(Place::none(), format!("{what}: {error}"));
+        let tried =
+            |what: &str, error: rustix::io::Errno| Problem::new(Place::none(), format!("{what}: {error}"));
         if let Some(root) = root {
             rustix::process::chroot(root).map_err(|e| tried(&format!("chroot to {}", root.display()), e))?;
             rustix::process::chdir("/").map_err(|e| tried("enter the new root", e))?;

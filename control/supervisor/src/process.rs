@@ -146,8 +146,8 @@ impl Process {
     }
 
     /// Something an operator should know about: to the log and to standard error.
-    pub fn report(&self, text: String) {
-        say(&text);
+    pub fn report(&self, text: &str) {
+        say(text);
         let route = self.route.lock().clone();
         self.queue.lock().push(&route, Severity::Warning, text.as_bytes());
     }

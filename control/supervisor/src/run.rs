@@ -2,7 +2,7 @@
 
 use crate::control::{self, Desk};
 use crate::cycle::{Cycle, Opened};
-use crate::load::{FileSources, Input, load};
+use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
 use crate::process::{Process, say};
 use crate::signals::{Asked, Signals};
@@ -68,7 +68,7 @@ struct Running {
 }
 
 fn run_inside(options: &Options) -> Result<(), Problems> {
-    let plan = load(&options.input)?;
+    let plan = load_to_run(&options.input)?;
     let identity = privileges::identity(&plan)?;
     let connections = limits::connections(&plan).map_err(|problem| vec![problem])?;
     let connections = options.max_connections.map_or(connections, |n| n.min(connections));
@@ -90,9 +90,11 @@ fn run_inside(options: &Options) -> Result<(), Problems> {
 fn reachable(options: &Options, confined: bool) -> Result<Options, Problem> {
     let mut options = options.clone();
     if confined {
-        let failed = |error| Problem::new(plan::Place::none(), format!("keep the way to the configuration: {error}"));
+        let failed =
+            |error| Problem::new(plan::Place::none(), format!("keep the way to the configuration: {error}"));
         options.input.sources = FileSources::before_chroot().map_err(failed)?;
-        options.input.files = options.input.files.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(failed)?;
+        options.input.files =
+            options.input.files.iter().map(std::path::absolute).collect::<Result<_, _>>().map_err(failed)?;
     }
     Ok(options)
 }
@@ -109,7 +111,8 @@ fn runtime() -> Result<tokio::runtime::LocalRuntime, Problem> {
 fn open_all(plan: &Plan) -> Result<Opened, Problems> {
     let mut problems = Problems::new();
     let mut opened = Opened::new();
-    let binds = plan.sites.iter().filter(|site| !site.disabled).flat_map(|s| s.binds.iter().map(|b| (&s.name, b)));
+    let binds =
+        plan.sites.iter().filter(|site| !site.disabled).flat_map(|s| s.binds.iter().map(|b| (&s.name, b)));
     let runtime: Vec<(String, plan::Bind)> = control::binds(plan);
     for (name, bind) in binds.chain(runtime.iter().map(|(name, bind)| (name, bind))) {
         match listener::bind(bind, name) {
@@ -198,7 +201,7 @@ impl Running {
     fn reload(&mut self, input: &Input) {
         let begun = Instant::now();
         self.notifier.reloading();
-        let prepared = load(input)
+        let prepared = load_to_run(input)
             .and_then(|plan| Cycle::prepare(plan, &self.process, Some(&self.cycle), &Opened::new()));
         match prepared {
             Ok(cycle) => self.swap(Arc::new(cycle), begun),
@@ -292,7 +295,8 @@ async fn sample(process: Arc<Process>, desk: Arc<Desk>) {
         desk.sample();
         let (elapsed, cpu) = (then.elapsed(), cpu_time());
         (then, used) = {
-            let busy = (cpu - used).as_micros() * 100 / (elapsed.as_micros().max(1) * process.workers as u128);
+            let busy =
+                (cpu - used).as_micros() * 100 / (elapsed.as_micros().max(1) * process.workers as u128);
             process.set_idle_percent(100u64.saturating_sub(busy as u64));
             (Instant::now(), cpu)
         };

@@ -43,7 +43,9 @@ impl Sockets {
             }
             stays
         });
-        for runtime in wanted.iter().filter(|socket| !self.open.contains_key(&socket.address)).collect::<Vec<_>>() {
+        for runtime in
+            wanted.iter().filter(|socket| !self.open.contains_key(&socket.address)).collect::<Vec<_>>()
+        {
             let bind = binds(plan).into_iter().find(|(_, bind)| bind.address == runtime.address);
             match bind.map(|(name, bind)| listener::bind(&bind, &name)) {
                 Some(Ok(socket)) => {

@@ -2,8 +2,10 @@
 
 use crate::cycle::Cycle;
 use crate::process::{Process, unix_ms};
-use dashboard::view::{Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView};
 use dashboard::Snapshot;
+use dashboard::view::{
+    Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView,
+};
 use plan::pool::Balance;
 use plan::{Mode, ServerAddress};
 use pool::{AdminCause, AdminState, CheckReport, Pool, Server, ServerEndpoint};
@@ -20,16 +22,31 @@ pub(crate) fn snapshot(process: &Process, cycle: &Cycle) -> Snapshot {
     Snapshot {
         now_ms,
         process: process_view(process, cycle, now_ms),
-        sites: cycle.plan.sites.iter().zip(&cycle.sites).map(|(plan, state)| site(process, plan, state)).collect(),
-        pools: cycle.plan.pools.iter().filter_map(|p| cycle.pools.get(&p.name)).map(|p| pool_view(process, p, now_ms)).collect(),
+        sites: cycle
+            .plan
+            .sites
+            .iter()
+            .zip(&cycle.sites)
+            .map(|(plan, state)| site(process, plan, state))
+            .collect(),
+        pools: cycle
+            .plan
+            .pools
+            .iter()
+            .filter_map(|p| cycle.pools.get(&p.name))
+            .map(|p| pool_view(process, p, now_ms))
+            .collect(),
         events: recent(process),
     }
 }
 
 fn recent(process: &Process) -> Vec<(u64, u8, String)> {
     let events = process.events.lock();
-    let mut list: Vec<_> =
-        events.recent(0, 20).into_iter().map(|e| (e.at_ms, e.event.severity() as u8, e.event.text())).collect();
+    let mut list: Vec<_> = events
+        .recent(0, 20)
+        .into_iter()
+        .map(|e| (e.at_ms, e.event.severity() as u8, e.event.text()))
+        .collect();
     list.reverse();
     list
 }
@@ -226,12 +243,17 @@ pub(crate) fn readings(process: &Process, cycle: &Cycle) -> Vec<(RateKey, Readin
         requests: stats.sum(|c| &c.requests),
         bytes_out: stats.sum(|c| &c.bytes_out),
     };
-    let sites = cycle.sites.iter().map(|site| (RateKey::Site(site.name.clone()), Readings {
-        connections: site.stats.sum(|c| &c.connections),
-        sessions: site.stats.sum(|c| &c.sessions),
-        requests: site.stats.sum(|c| &c.requests),
-        bytes_out: site.stats.sum(|c| &c.bytes_out),
-    }));
+    let sites = cycle.sites.iter().map(|site| {
+        (
+            RateKey::Site(site.name.clone()),
+            Readings {
+                connections: site.stats.sum(|c| &c.connections),
+                sessions: site.stats.sum(|c| &c.sessions),
+                requests: site.stats.sum(|c| &c.requests),
+                bytes_out: site.stats.sum(|c| &c.bytes_out),
+            },
+        )
+    });
     let flow = |stats: &telemetry::FlowStats| Readings {
         connections: stats.sum(|c| &c.connects),
         sessions: stats.sum(|c| &c.sessions),

@@ -69,7 +69,7 @@ fn work(index: usize, process: &Arc<Process>, inbox: mpsc::UnboundedReceiver<Com
         .build_local(tokio::runtime::LocalOptions::default());
     match runtime {
         Ok(runtime) => runtime.block_on(Station::new(index, process).run(inbox)),
-        Err(error) => process.report(format!("start worker {index}: {error}")),
+        Err(error) => process.report(&format!("start worker {index}: {error}")),
     }
 }
 
@@ -129,9 +129,10 @@ impl Station {
         self.web.replace(Arc::clone(&cycle.http));
         *self.tcp_sites.borrow_mut() = Arc::clone(&cycle.tcp);
         let pools = Arc::clone(&cycle.pools);
-        self.web.idle.borrow_mut().purge(|server| {
-            pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server))
-        });
+        self.web
+            .idle
+            .borrow_mut()
+            .purge(|server| pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server)));
         let wanted: HashMap<*const Listener, &Arc<Listener>> =
             cycle.listeners.iter().map(|l| (Arc::as_ptr(l), l)).collect();
         self.intakes.retain(|key, intake| {
@@ -167,7 +168,7 @@ impl Station {
                 process_stats: Arc::clone(&self.process.stats),
             }),
             handler: self.handler(listener),
-            report: Rc::new(move |trouble| process.report(told(&site, &trouble))),
+            report: Rc::new(move |trouble| process.report(&told(&site, &trouble))),
             command,
         };
         let process = Arc::clone(&self.process);
@@ -175,7 +176,7 @@ impl Station {
         let kept = Arc::clone(listener);
         spawn_local(async move {
             if let Err(error) = listener::serve(intake).await {
-                process.report(format!("accept on {}: {error}", kept.bind.address));
+                process.report(&format!("accept on {}: {error}", kept.bind.address));
             }
         });
         tell

@@ -83,7 +83,11 @@ impl Buffer {
     }
 
     /// Reads once from `stream`. 0 = the end of the stream. The buffer must not be full.
-    pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub fn poll_fill<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.make_room(1);
         let mut free = ReadBuf::new(&mut self.block[self.end..]);
         debug_assert!(free.remaining() > 0, "filling a full buffer");

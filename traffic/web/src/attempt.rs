@@ -20,15 +20,20 @@ use std::task::Poll;
 use tasks::{Buffer, Fired, Stream, clock};
 use telemetry::Cause;
 use wire::http1::{
-    self, BodyFraming, HeadErrorKind, Limits, Progress, RequestEdit, ResponseEdit, Version,
-    parse_response, write_request, write_response,
+    self, BodyFraming, HeadErrorKind, Limits, Progress, RequestEdit, ResponseEdit, Version, parse_response,
+    write_request, write_response,
 };
 
 /// Interim answers (1xx) of one request that are passed on before the server is taken for broken.
 const INTERIM_ANSWERS: u32 = 100;
 
 /// Serves the request by a server of `pool`.
-pub(crate) async fn proxy(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, pool: &Arc<Pool>) -> After {
+pub(crate) async fn proxy(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    pool: &Arc<Pool>,
+) -> After {
     let bound = persistence::bound(pool, exchange, &work.request);
     persistence::hide(pool, &mut work.request);
     let mut tries = Tries::new(pool, bound);
@@ -106,9 +111,16 @@ impl Tries {
     }
 
     /// Decides on another try and takes note of it.
-    fn again(&mut self, pool: &Arc<Pool>, exchange: &mut Exchange, server: &Arc<Server>, failure: &Failure) -> bool {
+    fn again(
+        &mut self,
+        pool: &Arc<Pool>,
+        exchange: &mut Exchange,
+        server: &Arc<Server>,
+        failure: &Failure,
+    ) -> bool {
         self.last = Some(failure.cause);
-        if failure.answered || self.left == 0 || !may_repeat(pool, exchange, failure) || !pool.retry_allowed() {
+        if failure.answered || self.left == 0 || !may_repeat(pool, exchange, failure) || !pool.retry_allowed()
+        {
             return false;
         }
         let raced = failure.cause == Cause::KeepAliveRace;
@@ -130,7 +142,9 @@ impl Tries {
 fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
     let on = &pool.plan.retry.on;
     let wanted = match failure.cause {
-        Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed => on.connect_failure,
+        Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed => {
+            on.connect_failure
+        }
         Cause::ResetBeforeHead | Cause::KeepAliveRace | Cause::ServerWentDown => on.empty_response,
         Cause::ClosedInHead | Cause::InvalidHead => on.junk_response,
         Cause::FirstByteTimeout => on.response_timeout,
@@ -204,7 +218,11 @@ async fn queue(
 }
 
 /// The bytes that the pool's way of balancing hashes.
-fn key<'k>(pool: &Pool, scene: &'k Scene<'_>, memory: &'k mut [u8; 16]) -> Option<std::borrow::Cow<'k, [u8]>> {
+fn key<'k>(
+    pool: &Pool,
+    scene: &'k Scene<'_>,
+    memory: &'k mut [u8; 16],
+) -> Option<std::borrow::Cow<'k, [u8]>> {
     use std::borrow::Cow;
     use std::net::IpAddr;
     let text = |fetch: plan::Fetch| {
@@ -355,7 +373,9 @@ fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Conn
     write_request(&work.request, &mut out, &edit);
     let framing = work.request.framing();
     let held = match framing {
-        BodyFraming::Length(n) if n <= work.buffer.len() as u64 && !work.request.expects_continue() => n as usize,
+        BodyFraming::Length(n) if n <= work.buffer.len() as u64 && !work.request.expects_continue() => {
+            n as usize
+        }
         _ => 0,
     };
     out.extend_from_slice(&work.buffer.bytes()[..held]);
@@ -450,7 +470,12 @@ fn head_cause(kind: HeadErrorKind, bytes: &[u8]) -> Cause {
 }
 
 /// Reads once from the server, moving the request body meanwhile. 0 = closed or reset.
-async fn more(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, line: &mut Line) -> Result<usize, Cause> {
+async fn more(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+) -> Result<usize, Cause> {
     let mut watch = ClientWatch::new(exchange.abort_on_close());
     let movable = exchange.idempotent && exchange.has_other_servers();
     let uid = line.connection.server.uid;
@@ -460,7 +485,7 @@ async fn more(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, li
     let server_timeout = exchange.server_timeout();
     let Line { connection, buffer, up, up_failed, .. } = line;
     let mut sent = (0, 0);
-    let result = std::future::poll_fn(|cx| {
+    std::future::poll_fn(|cx| {
         if !*up_failed && !up.is_done() {
             match up.poll(cx, client, &mut work.buffer, &mut connection.stream) {
                 Poll::Ready(Ok(())) => deadline.set(server_timeout),
@@ -500,8 +525,7 @@ async fn more(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, li
             Poll::Ready(_) => Poll::Ready(Err(Cause::FirstByteTimeout)),
         }
     })
-    .await;
-    result
+    .await
 }
 
 fn request_cause(error: &PumpError) -> Cause {
@@ -708,7 +732,8 @@ async fn failed(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, 
         exchange.fail(failure.cause);
         return After::Cut;
     }
-    if matches!(failure.cause, Cause::ClientAbortConnect | Cause::ClientAbortWait | Cause::ClientAbortRequest) {
+    if matches!(failure.cause, Cause::ClientAbortConnect | Cause::ClientAbortWait | Cause::ClientAbortRequest)
+    {
         exchange.fail(failure.cause);
         exchange.status = Some(failure.cause.status());
         return After::Cut;
@@ -732,7 +757,12 @@ impl ClientWatch {
     }
 
     /// True when the client is gone. Bytes that come are kept for the next request.
-    fn poll_gone(&mut self, cx: &mut std::task::Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> bool {
+    fn poll_gone(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        stream: &mut Stream,
+        buffer: &mut Buffer,
+    ) -> bool {
         while !self.done && !buffer.is_full() {
             match buffer.poll_fill(stream, cx) {
                 Poll::Pending => return false,

@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn only_the_right_password_opens() {
-        let check = |value: &str, expected| assert_eq!(is_user_by(&users(), value.as_bytes()), expected, "{value}");
+        let check =
+            |value: &str, expected| assert_eq!(is_user_by(&users(), value.as_bytes()), expected, "{value}");
         check("Basic YWRtaW46czNjcmV0Ong=", true);
         check("basic YWRtaW46czNjcmV0Ong=", true);
         check("Basic YWRtaW46d3Jvbmc=", false);

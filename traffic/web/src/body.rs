@@ -9,9 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tasks::Buffer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use wire::http1::{
-    BodyFraming, Chunk, Chunked, DATA_END, Fields, write_chunk_size, write_last_chunk,
-};
+use wire::http1::{BodyFraming, Chunk, Chunked, DATA_END, Fields, write_chunk_size, write_last_chunk};
 
 /// Chunks up to this many bytes are copied together before they are written.
 const SMALL_CHUNK: usize = 1024;

@@ -37,7 +37,7 @@ pub(crate) struct Exchange {
     pub response_cookie: Option<Vec<u8>>,
     pub unique_id: Vec<u8>,
     pub times: Times,
-    /// Unix microseconds of the first byte; 0 when nobody will ask.
+    /// Unix microseconds of the first byte: for the log, and for the time of the last session.
     pub wall_us: i64,
     pub status: Option<u16>,
     pub bytes_in: u64,
@@ -120,7 +120,7 @@ impl Exchange {
             response_cookie: None,
             unique_id: Vec::new(),
             times: Times { since, first_byte, ..Times::default() },
-            wall_us: if conn.site.log.is_some() { crate::record::wall_us() } else { 0 },
+            wall_us: crate::record::wall_us(),
             status: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -147,8 +147,7 @@ impl Exchange {
 
     /// Unix seconds of the request.
     pub fn wall_seconds(&self) -> i64 {
-        let us = if self.wall_us == 0 { crate::record::wall_us() } else { self.wall_us };
-        us.div_euclid(1_000_000)
+        self.wall_us.div_euclid(1_000_000)
     }
 
     /// Remembers method and target before a rule changes them.
@@ -180,7 +179,9 @@ impl Exchange {
     fn fill_captures(&mut self) {
         let plan = &self.site.plan;
         let (request, response) = (plan.request_captures.len(), plan.response_captures.len());
-        for (captures, count) in [(&mut self.request_captures, request), (&mut self.response_captures, response)] {
+        for (captures, count) in
+            [(&mut self.request_captures, request), (&mut self.response_captures, response)]
+        {
             captures.resize(captures.len().max(count), None);
         }
     }
@@ -320,7 +321,8 @@ async fn monitor(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange)
     let site = Arc::clone(&conn.site);
     let path = site.plan.monitor_path.as_ref()?;
     let request = &work.request;
-    if exchange.target_as_received(request) != path.as_bytes() && request.path_and_query() != path.as_bytes() {
+    if exchange.target_as_received(request) != path.as_bytes() && request.path_and_query() != path.as_bytes()
+    {
         return None;
     }
     let scene = Scene { exchange, request, response: None };
@@ -403,7 +405,12 @@ async fn hold(conn: &mut Conn) {
 }
 
 /// Answers with the error page of `cause`.
-pub(crate) async fn fail(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, cause: Cause) -> After {
+pub(crate) async fn fail(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    cause: Cause,
+) -> After {
     exchange.fail(cause);
     if cause == Cause::QueueTimeout {
         // All of its time was waiting, and the log says how long that was.
@@ -425,7 +432,10 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
     if exchange.number > 0 && !exchange.bad_request {
         after_response_rules(exchange, &work.request, &mut head);
     }
-    let keep = !exchange.bad_request && !exchange.body_spent && conn.may_keep(exchange, &work.request) && body_is_here(work);
+    let keep = !exchange.bad_request
+        && !exchange.body_spent
+        && conn.may_keep(exchange, &work.request)
+        && body_is_here(work);
     exchange.status = Some(head.status);
     let mut out = std::mem::take(&mut work.out);
     out.clear();
@@ -486,8 +496,7 @@ fn drop_body(work: &mut Workspace) {
 fn is_page(page: &Statistics, request: &RequestHead) -> bool {
     let target = request.path_and_query();
     let own = page.path.as_bytes();
-    target.starts_with(own)
-        && matches!(target.get(own.len()), None | Some(b'?' | b';' | b'/' | b'&'))
+    target.starts_with(own) && matches!(target.get(own.len()), None | Some(b'?' | b';' | b'/' | b'&'))
         || page.metrics_path.as_deref().is_some_and(|path| request.path() == path.as_bytes())
 }
 

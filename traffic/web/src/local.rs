@@ -95,6 +95,8 @@ pub struct Local {
     sites: RefCell<Arc<Sites>>,
     generation: Cell<u64>,
     stopping: Cell<bool>,
+    /// Boxed, so that taking one moves a pointer.
+    #[allow(clippy::vec_box)]
     free: RefCell<Vec<Box<Workspace>>>,
 }
 

@@ -45,7 +45,8 @@ pub(crate) fn mark(
     response: &mut ResponseHead,
 ) {
     let (Some(cookie), Some(own)) = (&pool.plan.cookie, &server.plan.cookie) else { return };
-    let from_server = response.fields.find_all(Name::SetCookie).any(|line| names(line, cookie.name.as_bytes()));
+    let from_server =
+        response.fields.find_all(Name::SetCookie).any(|line| names(line, cookie.name.as_bytes()));
     exchange.cookie_letters[1] = if from_server { b'P' } else { b'N' };
     match cookie.mode {
         CookieMode::Insert => insert(cookie, own, exchange, request, response, from_server),

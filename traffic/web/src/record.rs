@@ -62,7 +62,11 @@ impl Exchange {
     pub fn note_failure(&self, worker: usize, server: &Arc<Server>, cause: Cause) {
         let connect = matches!(
             cause,
-            Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed | Cause::NoLocalResource
+            Cause::ConnectRefused
+                | Cause::ConnectTimeout
+                | Cause::NoRoute
+                | Cause::ConnectFailed
+                | Cause::NoLocalResource
         );
         let client = is_clients(cause);
         for stats in self.pool.iter().map(|pool| &pool.stats).chain([&server.stats]) {

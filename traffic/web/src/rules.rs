@@ -71,7 +71,11 @@ pub(crate) fn on_response(
     Verdict::Continue
 }
 
-fn request_action(action: &Action, exchange: &mut Exchange, request: &mut RequestHead) -> ControlFlow<Verdict> {
+fn request_action(
+    action: &Action,
+    exchange: &mut Exchange,
+    request: &mut RequestHead,
+) -> ControlFlow<Verdict> {
     let text = |template: &Template, exchange: &Exchange, request: &RequestHead| {
         template.text(&Scene { exchange, request, response: None })
     };
@@ -139,7 +143,8 @@ fn request_action(action: &Action, exchange: &mut Exchange, request: &mut Reques
             }
         }
         Action::Capture(expr, slot) => {
-            let length = exchange.site.plan.request_captures.get(*slot).map_or(usize::MAX, |(_, length)| *length);
+            let length =
+                exchange.site.plan.request_captures.get(*slot).map_or(usize::MAX, |(_, length)| *length);
             let value = expr.value(&scene(exchange, request)).map(|v| v.into_text().into_owned());
             exchange.capture_request(*slot, value.map(|v| v[..v.len().min(length)].to_vec()));
         }
@@ -296,11 +301,23 @@ fn expand(template: &[u8], found: &Captures<'_>, out: &mut Vec<u8>) {
 
 type Edits = Vec<(usize, Vec<u8>)>;
 
-fn replaced_lines(fields: &Fields, name: &str, regex: &Regex, with: &RegexTemplate, facts: &dyn Facts) -> Edits {
+fn replaced_lines(
+    fields: &Fields,
+    name: &str,
+    regex: &Regex,
+    with: &RegexTemplate,
+    facts: &dyn Facts,
+) -> Edits {
     each_line(fields, name, |line| replace(regex, with, line, facts))
 }
 
-fn replaced_values(fields: &Fields, name: &str, regex: &Regex, with: &RegexTemplate, facts: &dyn Facts) -> Edits {
+fn replaced_values(
+    fields: &Fields,
+    name: &str,
+    regex: &Regex,
+    with: &RegexTemplate,
+    facts: &dyn Facts,
+) -> Edits {
     each_line(fields, name, |line| {
         let new = |part: &[u8]| replace(regex, with, part, facts);
         in_each_part(line, new)

@@ -19,7 +19,9 @@ impl Facts for Scene<'_> {
         match fetch {
             Fetch::Header(header) => return values(&self.request.fields, header, each),
             Fetch::ResponseHeader(header) => {
-                return if let Some(response) = self.response { values(&response.fields, header, each) };
+                return if let Some(response) = self.response {
+                    values(&response.fields, header, each)
+                };
             }
             Fetch::Record(field) => return self.exchange.record(self.request, self.response, *field, each),
             Fetch::Cookie(name) => return cookies(&self.request.fields, name.as_bytes(), each),
@@ -101,7 +103,8 @@ fn values(fields: &Fields, header: &HeaderFetch, each: Each<'_>) {
         }
         Occurrence::Nth(n) => {
             let found: Vec<&[u8]> = all(fields, header).collect();
-            let index = if n > 0 { n as usize - 1 } else { found.len().wrapping_sub(n.unsigned_abs() as usize) };
+            let index =
+                if n > 0 { n as usize - 1 } else { found.len().wrapping_sub(n.unsigned_abs() as usize) };
             if let Some(value) = found.get(index) {
                 let _ = each(Value::text(value));
             }

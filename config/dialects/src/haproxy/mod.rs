@@ -112,7 +112,8 @@ impl Reader<'_> {
             Some(SectionKind::Userlist) | None => {}
             Some(SectionKind::NotYet) => {
                 let what = format!("the section '{}'", section.head.text(0));
-                self.shared.problem(Said::not_yet(what).hint("remove it, or keep HAProxy for it"), &section.head);
+                self.shared
+                    .problem(Said::not_yet(what).hint("remove it, or keep HAProxy for it"), &section.head);
             }
         }
     }
@@ -168,7 +169,9 @@ impl Reader<'_> {
         let from = cursor.text("the name of a defaults section")?;
         let Some(defaults) = self.named.get(from).and_then(|index| self.defaults.get_mut(*index)) else {
             let hint = keywords::nearest(from, self.named.keys().map(String::as_str));
-            return Err(Said::new(format!("there is no defaults section '{from}'")).hint(hint).at(cursor.at - 1));
+            return Err(Said::new(format!("there is no defaults section '{from}'"))
+                .hint(hint)
+                .at(cursor.at - 1));
         };
         if defaults.ambiguous {
             return Err(Said::new(format!("there are several defaults sections '{from}'"))
@@ -205,7 +208,9 @@ impl Defaults {
             let other = *self.used_by.get_or_insert(kind);
             if kind == Kind::Listen || other != kind {
                 return Err(Said::new(format!("the defaults section '{}' holds rules", self.proxy.name))
-                    .hint("rules of defaults serve frontends only, or backends only, and no listen section"));
+                    .hint(
+                        "rules of defaults serve frontends only, or backends only, and no listen section",
+                    ));
             }
         }
         let mut proxy = self.proxy.clone();
@@ -268,7 +273,9 @@ fn allowed<A>(scene: &mut Scene<'_, '_>, entry: &Entry<A>) -> Done<bool> {
     if kind == Kind::Defaults || matches!(name, "server" | "default-server") {
         let hint = match entry.sections & keywords::N {
             0 => format!("move it to a {wanted} section"),
-            _ => format!("move it to a {wanted} section, or give this defaults section a name and use 'from'"),
+            _ => {
+                format!("move it to a {wanted} section, or give this defaults section a name and use 'from'")
+            }
         };
         return Err(Said::new(format!("'{name}' may not stand in a {} section", kind.word())).hint(hint));
     }
@@ -282,7 +289,8 @@ fn unknown(scene: &Scene<'_, '_>, word: &str) -> Said {
     }
     let section = scene.proxy.kind.word();
     if global::GLOBAL.iter().any(|e| e.name == word) {
-        return Said::new(format!("'{word}' may not stand in a {section} section")).hint("move it to 'global'");
+        return Said::new(format!("'{word}' may not stand in a {section} section"))
+            .hint("move it to 'global'");
     }
     let hint = keywords::nearest(word, PROXY.iter().map(|e| e.name));
     Said::new(format!("unknown keyword '{word}' in a {section} section")).hint(hint)

@@ -62,15 +62,12 @@ pub(super) fn permissions(text: &str) -> Option<u32> {
 
 /// An expression on bytes.
 pub(super) fn expression(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(ignore_case)
-        .size_limit(4 << 20)
-        .build()
-        .map_err(|error| {
-            let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
-            format!("'{pattern}' is no expression that is understood here: {reason}")
-        })
+    // The flag stands in the text, so that whoever writes the expression down writes it too.
+    let text = if ignore_case { format!("(?i){pattern}") } else { pattern.to_owned() };
+    RegexBuilder::new(&text).unicode(false).size_limit(4 << 20).build().map_err(|error| {
+        let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+        format!("'{pattern}' is no expression that is understood here: {reason}")
+    })
 }
 
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {

@@ -156,7 +156,11 @@ impl TextPatterns {
             .into_iter()
             .map(|t| if ignore_case { t.to_ascii_lowercase() } else { t }.into_boxed_slice())
             .collect();
-        let exact = if how == TextMatch::Exact && list.len() > 8 { list.iter().cloned().collect() } else { HashSet::new() };
+        let exact = if how == TextMatch::Exact && list.len() > 8 {
+            list.iter().cloned().collect()
+        } else {
+            HashSet::new()
+        };
         TextPatterns { how, ignore_case, list, exact }
     }
 
@@ -204,9 +208,7 @@ fn contains_whole(text: &[u8], part: &[u8], delimiters: &[u8]) -> bool {
         return false;
     }
     text.windows(part.len()).enumerate().any(|(at, w)| {
-        w == part
-            && (at == 0 || edge(&text[at - 1]))
-            && text.get(at + part.len()).is_none_or(edge)
+        w == part && (at == 0 || edge(&text[at - 1])) && text.get(at + part.len()).is_none_or(edge)
     })
 }
 

@@ -424,10 +424,8 @@ impl Converter {
 }
 
 fn part<'t>(text: &'t [u8], n: i32, separators: &[u8], empty_counts: bool) -> Option<&'t [u8]> {
-    let parts: Vec<&[u8]> = text
-        .split(|b| separators.contains(b))
-        .filter(|part| empty_counts || !part.is_empty())
-        .collect();
+    let parts: Vec<&[u8]> =
+        text.split(|b| separators.contains(b)).filter(|part| empty_counts || !part.is_empty()).collect();
     let index = match n {
         0 => return None,
         n if n > 0 => n as usize - 1,
@@ -438,7 +436,8 @@ fn part<'t>(text: &'t [u8], n: i32, separators: &[u8], empty_counts: bool) -> Op
 
 /// Host of a `host[:port]`, brackets of an IPv6 literal kept.
 pub fn host_only(host: &[u8]) -> &[u8] {
-    let from = if host.first() == Some(&b'[') { host.iter().position(|b| *b == b']').unwrap_or(0) } else { 0 };
+    let from =
+        if host.first() == Some(&b'[') { host.iter().position(|b| *b == b']').unwrap_or(0) } else { 0 };
     match host[from..].iter().position(|b| *b == b':') {
         Some(colon) => &host[..from + colon],
         None => host,

@@ -22,8 +22,11 @@ mod fetch;
 mod template;
 
 pub use action::{
-    Action, HeaderMatch, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope, TextPattern, Userlist,
+    Action, HeaderMatch, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope, TextPattern,
+    Userlist,
 };
 pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns};
-pub use fetch::{Converter, Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField, Value, host_only};
+pub use fetch::{
+    Converter, Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField, Value, host_only,
+};
 pub use template::{Piece, Style, Template, write_int};
