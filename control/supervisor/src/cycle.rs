@@ -2,6 +2,7 @@
 
 use crate::process::Process;
 use listener::{Quota, Socket};
+use parking_lot::Mutex;
 use plan::{Bind, LogTarget, Mode, Plan, Problem, Problems};
 use pool::Pool;
 use std::collections::HashMap;
@@ -18,7 +19,8 @@ pub(crate) struct Cycle {
     pub http: Arc<web::Sites>,
     /// TCP sites by name.
     pub tcp: Arc<TcpSites>,
-    pub listeners: Vec<Arc<Listener>>,
+    /// Taken away at a graceful stop, so that the addresses are free at once.
+    pub listeners: Mutex<Vec<Arc<Listener>>>,
     /// Counters of all sites, in order of the plan.
     pub sites: Vec<Arc<SiteState>>,
     /// Log routes of pools for health events.
@@ -51,6 +53,16 @@ pub(crate) struct Listener {
 }
 
 impl Cycle {
+    /// The listeners that are open.
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.listeners.lock().clone()
+    }
+
+    /// Lets the listeners go; workers that still drain them keep them open until they are empty.
+    pub fn close_listeners(&self) {
+        self.listeners.lock().clear();
+    }
+
     /// Makes everything a plan needs. On problems nothing has changed but sockets opened in vain, which close.
     /// `opened`: sockets that are open already, because the rights to open them are gone.
     pub fn prepare(
@@ -70,7 +82,7 @@ impl Cycle {
         let http = Arc::new(http_sites(&plan, &sites, &pools, &mut logs));
         let tcp = Arc::new(tcp_sites(&plan, &sites, &pools, &mut logs));
         if problems.is_empty() {
-            Ok(Cycle { plan, pools, http, tcp, listeners, sites, pool_logs, log })
+            Ok(Cycle { plan, pools, http, tcp, listeners: Mutex::new(listeners), sites, pool_logs, log })
         } else {
             Err(problems)
         }
@@ -125,7 +137,8 @@ fn open_listener(
     previous: Option<&Cycle>,
     opened: &Opened,
 ) -> Result<Arc<Listener>, listener::BindError> {
-    let before = || previous.iter().flat_map(|cycle| &cycle.listeners);
+    let running: Vec<_> = previous.map(Cycle::listeners).unwrap_or_default();
+    let before = || running.iter();
     let same = before().find(|l| l.site == site.name && l.mode == site.mode && is_same(&l.bind, bind));
     if let Some(listener) = same {
         return Ok(Arc::clone(listener));

@@ -240,6 +240,8 @@ impl Running {
         self.notifier.stopping();
         self.process.stop();
         self.process.event(Event::Stopping { connections: self.process.quota.taken() });
+        // First ours, so that the last one to drain an address closes it.
+        self.cycle.close_listeners();
         for worker in &self.workers {
             worker.tell(Command::Drain);
         }

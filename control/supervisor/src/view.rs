@@ -65,7 +65,7 @@ fn process_view(process: &Process, cycle: &Cycle, now_ms: u64) -> ProcessView {
         descriptors: descriptors.unwrap_or(u64::MAX),
         max_connections: process.quota.limit().into(),
         hard_max_connections: process.quota.limit().into(),
-        listeners: cycle.listeners.len() as u64,
+        listeners: cycle.listeners().len() as u64,
         stopping: process.is_stopping(),
         dropped_logs: process.hub.dropped(),
         memory: memory_bytes(),

@@ -133,8 +133,9 @@ impl Station {
             .idle
             .borrow_mut()
             .purge(|server| pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server)));
+        let listeners = cycle.listeners();
         let wanted: HashMap<*const Listener, &Arc<Listener>> =
-            cycle.listeners.iter().map(|l| (Arc::as_ptr(l), l)).collect();
+            listeners.iter().map(|l| (Arc::as_ptr(l), l)).collect();
         self.intakes.retain(|key, intake| {
             let stays = wanted.contains_key(key);
             if !stays {

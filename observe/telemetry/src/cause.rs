@@ -62,6 +62,8 @@ pub enum Cause {
     HeadTooBig,
     /// The server switched protocols without being asked.
     Unexpected101,
+    /// The answer has a status on which the plan wants another try.
+    UnwantedStatus,
     /// No answer in time.
     FirstByteTimeout,
     /// The body of the answer is cut.
@@ -102,7 +104,7 @@ const fn row(
 }
 
 /// Label, log letters (who ended it, when), status, advice. Order as in the enum.
-const TABLE: [Row; 38] = [
+const TABLE: [Row; 39] = [
     row(Cause::BadRequest, "bad_request", "PR", 400, "the client sends an invalid request"),
     row(
         Cause::RequestTooBig,
@@ -198,6 +200,13 @@ const TABLE: [Row; 38] = [
         "the answer's head is over the limit: too many cookies?",
     ),
     row(Cause::Unexpected101, "unexpected_101", "PH", 502, "the application switched protocols unasked"),
+    row(
+        Cause::UnwantedStatus,
+        "unwanted_status",
+        "SH",
+        503,
+        "every server tried answers with a status of 'retry-on'",
+    ),
     row(Cause::FirstByteTimeout, "first_byte_timeout", "sH", 504, "the application is slow or hangs"),
     row(Cause::TruncatedBody, "truncated_body", "SD", 0, "the application died while it sent the body"),
     row(Cause::BadChunk, "bad_chunk", "SD", 502, "the application's chunked body is not valid"),

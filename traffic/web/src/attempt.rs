@@ -43,13 +43,13 @@ pub(crate) async fn proxy(
             Err(cause) => return fail(conn, work, exchange, tries.cause(cause)).await,
         };
         let server = Arc::clone(slot.server());
-        exchange.begin_at(&server, &tries, slot.balanced);
+        exchange.begin_at(&server);
         if let Some(prefix) = &server.plan.redirect_prefix {
             return redirected(conn, work, exchange, prefix).await;
         }
         let failure = match connect(conn, work, exchange, &server).await {
             Err(failure) => failure,
-            Ok(connection) => match at_server(conn, work, exchange, connection).await {
+            Ok(connection) => match at_server(conn, work, exchange, connection, &tries).await {
                 Ok(after) => return after,
                 Err(failure) => failure,
             },
@@ -110,6 +110,21 @@ impl Tries {
         }
     }
 
+    /// True when an answer with this status is to be thrown away for another try: the last one stands.
+    fn wants_other(&self, exchange: &Exchange, status: u16) -> bool {
+        let Some(pool) = &exchange.pool else { return false };
+        let retry = &pool.plan.retry;
+        retry.on.statuses.contains(&status)
+            && self.left > 0
+            && exchange.idempotent
+            && retry.redispatch != Redispatch::Never
+            && pool.servers.iter().any(|s| {
+                s.is_usable()
+                    && !self.tried.contains(&s.uid)
+                    && exchange.server.as_ref().is_none_or(|now| now.uid != s.uid)
+            })
+    }
+
     /// Decides on another try and takes note of it.
     fn again(
         &mut self,
@@ -146,7 +161,9 @@ fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
             on.connect_failure
         }
         Cause::ResetBeforeHead | Cause::KeepAliveRace | Cause::ServerWentDown => on.empty_response,
-        Cause::ClosedInHead | Cause::InvalidHead => on.junk_response,
+        Cause::ClosedInHead | Cause::InvalidHead | Cause::WrongProtocol => on.junk_response,
+        Cause::HeadTooBig | Cause::Unexpected101 => on.junk_response,
+        Cause::UnwantedStatus => true,
         Cause::FirstByteTimeout => on.response_timeout,
         _ => false,
     };
@@ -337,10 +354,11 @@ async fn at_server(
     work: &mut Workspace,
     exchange: &mut Exchange,
     connection: Connection,
+    tries: &Tries,
 ) -> Result<After, Failure> {
     let reused = connection.uses > 1;
     let mut line = send(conn, work, exchange, connection);
-    let result = answer(conn, work, exchange, &mut line, reused).await;
+    let result = answer(conn, work, exchange, &mut line, tries, reused).await;
     conn.local.worker.buffers.give(line.buffer);
     let memory = line.up.into_memory();
     if memory.capacity() > work.out.capacity() {
@@ -395,6 +413,7 @@ async fn answer(
     work: &mut Workspace,
     exchange: &mut Exchange,
     line: &mut Line,
+    tries: &Tries,
     reused: bool,
 ) -> Result<(After, bool), Failure> {
     let mut interim = 0;
@@ -410,6 +429,9 @@ async fn answer(
         pass_interim(conn, work, exchange).await?;
     }
     exchange.answered(conn, line.connection.server.as_ref(), work.response.status);
+    if tries.wants_other(exchange, work.response.status) && line.up.moved == 0 {
+        return Err(line.failure(Cause::UnwantedStatus));
+    }
     if work.response.status == 101 {
         return Ok((switch(conn, work, exchange, line).await, false));
     }

@@ -1,6 +1,5 @@
 //! What a request leaves behind: counters of site, pool, server and process, and a line in the access log.
 
-use crate::attempt::Tries;
 use crate::client::Conn;
 use crate::exchange::Exchange;
 use crate::local::Workspace;
@@ -25,10 +24,9 @@ pub(crate) fn wall_us() -> i64 {
 
 impl Exchange {
     /// A server was chosen.
-    pub fn begin_at(&mut self, server: &Arc<Server>, _: &Tries, balanced: bool) {
+    pub fn begin_at(&mut self, server: &Arc<Server>) {
         let other = self.server.as_ref().is_some_and(|before| before.uid != server.uid);
         self.redispatched |= other;
-        self.balanced = balanced;
         self.cuts = server.cut_count();
         self.server = Some(Arc::clone(server));
     }
@@ -195,9 +193,6 @@ impl Exchange {
         cell.requests.add(1);
         cell.bytes_in.add(self.bytes_in);
         cell.bytes_out.add(self.bytes_out);
-        if self.balanced {
-            cell.balanced.add(1);
-        }
         if let Some(status) = self.status {
             cell.responses[class(status)].add(1);
         }

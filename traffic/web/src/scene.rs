@@ -19,9 +19,10 @@ impl Facts for Scene<'_> {
         match fetch {
             Fetch::Header(header) => return values(&self.request.fields, header, each),
             Fetch::ResponseHeader(header) => {
-                return if let Some(response) = self.response {
-                    values(&response.fields, header, each)
-                };
+                if let Some(response) = self.response {
+                    values(&response.fields, header, each);
+                }
+                return;
             }
             Fetch::Record(field) => return self.exchange.record(self.request, self.response, *field, each),
             Fetch::Cookie(name) => return cookies(&self.request.fields, name.as_bytes(), each),

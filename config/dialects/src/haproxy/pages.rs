@@ -166,7 +166,8 @@ pub(super) fn reply(
     preset: u16,
     phase: Phase,
 ) -> Done<Reply> {
-    let mut parts = Parts { status: None, content_type: None, headers: Vec::new(), body: None };
+    let mut parts =
+        Parts { status: None, content_type: None, headers: Vec::new(), body: None, bare_status: false };
     let mut raw = None;
     while !cursor.is_end() && !cursor.is_condition() {
         let at = cursor.at;
@@ -194,12 +195,17 @@ struct Parts {
     content_type: Option<String>,
     headers: Vec<(String, Template)>,
     body: Option<AnswerBody>,
+    /// The status was given by `status`: then there is no body unless one is said.
+    bare_status: bool,
 }
 
 impl Parts {
     fn word(&mut self, scene: &Scene<'_, '_>, cursor: &mut Cursor<'_>, word: &str, phase: Phase) -> Done {
         match word {
-            "status" | "deny_status" => self.status = Some(cursor.number_in("a status", 200, 599)? as u16),
+            "status" | "deny_status" => {
+                self.status = Some(cursor.number_in("a status", 200, 599)? as u16);
+                self.bare_status = word == "status";
+            }
             "content-type" => self.content_type = Some(cursor.text("a content type")?.to_owned()),
             "hdr" => {
                 let name = cursor.text("a name and a value")?.to_owned();
@@ -262,7 +268,8 @@ impl Parts {
         }
         let content_type = self.content_type.filter(|_| has_body);
         // Without any body said the caller's own rule decides; the error page stands for that.
-        let body = self.body.unwrap_or(AnswerBody::ErrorPage);
+        let unsaid = if self.bare_status { AnswerBody::Empty } else { AnswerBody::ErrorPage };
+        let body = self.body.unwrap_or(unsaid);
         Ok(Answer { status, content_type, headers: self.headers, body })
     }
 }

@@ -79,7 +79,7 @@ fn an_agent_has_its_say() {
     let (agent, servers) = (agent(&words), Server::start_many(2));
     let line = |number: usize, more: &str| {
         let address: SocketAddr = servers[number - 1].address;
-        format!("    server web{number} {address} weight 10 check inter 60s {more}\n")
+        format!("    server web{number} {address} weight 10 check inter 1s {more}\n")
     };
     let with_agent =
         format!("agent-check agent-addr 127.0.0.1 agent-port {} agent-inter 100", agent.address.port());
