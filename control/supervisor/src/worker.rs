@@ -106,7 +106,7 @@ impl Station {
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         spawn_local(self.worker.deadlines.clone().sweep());
-        spawn_local(close_expired(Rc::clone(&self.web)));
+        spawn_local(keep_house(Rc::clone(&self.web)));
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Run(cycle) => self.follow(&cycle),
@@ -220,11 +220,12 @@ fn told(site: &str, trouble: &Trouble) -> String {
     }
 }
 
-/// Server connections that nobody used for a while are closed.
-async fn close_expired(local: Rc<web::Local>) {
+/// Every second: server connections that nobody used for a while are closed, and the clock is set.
+async fn keep_house(local: Rc<web::Local>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
+        local.follow_wall_clock();
         let mut idle = local.idle.borrow_mut();
         if !idle.is_empty() {
             idle.close_expired();

@@ -2,6 +2,8 @@
 //!
 //! A request is tried again only when nothing of it can have been done: the connection failed, or it is
 //! idempotent (RFC 9110, 9.2.2) and no byte of an answer came. What was sent is kept until then.
+//!
+//! Rare ways are boxed futures: the usual way of a request stays small enough for the processor's caches.
 
 use crate::body::{Pump, PumpError, Side};
 use crate::client::Conn;
@@ -12,7 +14,7 @@ use crate::rules::{self, Denied, Verdict};
 use crate::scene::Scene;
 use plan::pool::{Balance, Redispatch};
 use plan::rule::Facts;
-use pool::{Admission, Ask, Connection, Pool, Server, Slot};
+use pool::{Admission, Ask, Connection, Pool, Server, Slot, WaitReason};
 use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
@@ -40,12 +42,12 @@ pub(crate) async fn proxy(
     loop {
         let slot = match acquire(conn, work, exchange, pool, &tries).await {
             Ok(slot) => slot,
-            Err(cause) => return fail(conn, work, exchange, tries.cause(cause)).await,
+            Err(cause) => return Box::pin(fail(conn, work, exchange, tries.cause(cause))).await,
         };
         let server = Arc::clone(slot.server());
         exchange.begin_at(&server);
         if let Some(prefix) = &server.plan.redirect_prefix {
-            return redirected(conn, work, exchange, prefix).await;
+            return Box::pin(redirected(conn, work, exchange, prefix)).await;
         }
         let failure = match connect(conn, work, exchange, &server).await {
             Err(failure) => failure,
@@ -62,7 +64,7 @@ pub(crate) async fn proxy(
             conn.local.idle.borrow_mut().purge(|other| other.uid != server.uid);
         }
         if !tries.again(pool, exchange, &server, &failure) {
-            return failed(conn, work, exchange, failure).await;
+            return Box::pin(failed(conn, work, exchange, failure)).await;
         }
     }
 }
@@ -203,8 +205,7 @@ async fn acquire(
         Admission::Wait(waiting) => {
             exchange.server_queue = waiting.server_queue_before() as u32;
             exchange.pool_queue = waiting.pool_queue_before() as u32;
-            conn.deadline.set(pool.plan.timeouts.queue.or(pool.plan.timeouts.connect));
-            queue(conn, work, exchange, waiting).await?
+            Box::pin(queue(conn, work, exchange, pool, waiting)).await?
         }
     };
     exchange.times.queued = Some(clock::now());
@@ -216,8 +217,14 @@ async fn queue(
     conn: &mut Conn,
     work: &mut Workspace,
     exchange: &Exchange,
+    pool: &Pool,
     waiting: pool::Waiting,
 ) -> Result<Slot, Cause> {
+    let (patience, late) = match waiting.reason() {
+        WaitReason::Full => (pool.plan.timeouts.queue.or(pool.plan.timeouts.connect), Cause::QueueTimeout),
+        WaitReason::NoServer => (pool.plan.hold, Cause::AllDown),
+    };
+    conn.deadline.set(patience);
     let mut waiting = std::pin::pin!(waiting);
     let abort_on_close = exchange.abort_on_close();
     let mut watch = ClientWatch::new(abort_on_close);
@@ -229,7 +236,7 @@ async fn queue(
         if watch.poll_gone(cx, stream, buffer) {
             return Poll::Ready(Err(Cause::ClientAbortQueue));
         }
-        deadline.poll_fired(cx).map(|_| Err(Cause::QueueTimeout))
+        deadline.poll_fired(cx).map(|_| Err(late))
     })
     .await
 }
@@ -426,21 +433,21 @@ async fn answer(
         if interim > INTERIM_ANSWERS {
             return Err(line.failure(Cause::InvalidHead));
         }
-        pass_interim(conn, work, exchange).await?;
+        Box::pin(pass_interim(conn, work, exchange)).await?;
     }
     exchange.answered(conn, line.connection.server.as_ref(), work.response.status);
-    if tries.wants_other(exchange, work.response.status) && line.up.moved == 0 {
+    if tries.wants_other(exchange, work.response.status) && !line.up.has_begun() {
         return Err(line.failure(Cause::UnwantedStatus));
     }
     if work.response.status == 101 {
-        return Ok((switch(conn, work, exchange, line).await, false));
+        return Ok((Box::pin(switch(conn, work, exchange, line)).await, false));
     }
     respond(conn, work, exchange, line).await
 }
 
 impl Line {
     fn failure(&self, cause: Cause) -> Failure {
-        let spent = self.up.moved > 0;
+        let spent = self.up.has_begun();
         Failure { cause, reach: if spent { Reach::Spent } else { Reach::Sent }, answered: false }
     }
 }
@@ -510,7 +517,7 @@ async fn more(
     std::future::poll_fn(|cx| {
         if !*up_failed && !up.is_done() {
             match up.poll(cx, client, &mut work.buffer, &mut connection.stream) {
-                Poll::Ready(Ok(())) => deadline.set(server_timeout),
+                Poll::Ready(Ok(())) => deadline.prolong(server_timeout),
                 Poll::Ready(Err(PumpError::Sink)) => *up_failed = true,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(request_cause(&error))),
                 Poll::Pending => {}
@@ -518,9 +525,10 @@ async fn more(
             if sent != (up.moved, up.written) {
                 sent = (up.moved, up.written);
                 let wait = if up.waits_for == Side::Source { client_timeout } else { server_timeout };
-                deadline.set(if up.is_done() { server_timeout } else { wait });
+                deadline.prolong(if up.is_done() { server_timeout } else { wait });
             }
-        } else if watch.poll_gone(cx, client, &mut work.buffer) {
+        }
+        if (*up_failed || up.is_done()) && watch.poll_gone(cx, client, &mut work.buffer) {
             return Poll::Ready(Err(Cause::ClientAbortWait));
         }
         match buffer.poll_fill(&mut connection.stream, cx) {
@@ -563,6 +571,8 @@ async fn pass_interim(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exch
     if work.request.version == Version::Http10 {
         return Ok(());
     }
+    // Only who waits for the server is to hear of it.
+    conn.deadline.watch(None);
     let mut out = Vec::with_capacity(256);
     let edit = ResponseEdit { framing: BodyFraming::None, ..ResponseEdit::default() };
     write_response(&work.response, &mut out, &edit);
@@ -579,7 +589,9 @@ async fn respond(
     exchange: &mut Exchange,
     line: &mut Line,
 ) -> Result<(After, bool), Failure> {
-    if let Some(after) = response_rules(conn, work, exchange, line).await {
+    if exchange.is_plain_response() {
+        // Nothing to do, as for most.
+    } else if let Some(after) = Box::pin(response_rules(conn, work, exchange, line)).await {
         return Ok((after, false));
     }
     // From here on the request cannot be repeated: what was sent as a copy is used up.
@@ -588,7 +600,10 @@ async fn respond(
     let kind = work.request.kind();
     let received = work.response.framing(kind);
     let old_client = work.request.version == Version::Http10;
+    // A rule may have changed the method; the client reads the answer to the one it sent.
     let sent = match received {
+        _ if exchange.method_as_received(&work.request) == b"HEAD" => BodyFraming::None,
+        _ if kind.head => BodyFraming::Length(0),
         BodyFraming::Chunked | BodyFraming::UntilClose if old_client => BodyFraming::UntilClose,
         BodyFraming::UntilClose => BodyFraming::Chunked,
         same => same,
@@ -644,7 +659,9 @@ async fn transfer(
     let server_timeout = exchange.server_timeout();
     let (client, deadline) = (&mut conn.stream, &conn.deadline);
     let Line { connection, buffer, up, up_failed, .. } = line;
-    let mut written = u64::MAX;
+    // Who half-closes here still reads; who resets is gone.
+    let mut watch = ClientWatch::new(false);
+    let mut progress = (u64::MAX, 0);
     std::future::poll_fn(|cx| {
         if !*up_failed && !up.is_done() {
             match up.poll(cx, client, &mut work.buffer, &mut connection.stream) {
@@ -654,13 +671,16 @@ async fn transfer(
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
+        if (*up_failed || up.is_done()) && watch.poll_gone(cx, client, &mut work.buffer) {
+            return Poll::Ready(Err(Cause::ClientAbortData));
+        }
         match down.poll(cx, &mut connection.stream, buffer, client) {
             Poll::Ready(result) => return Poll::Ready(result.map_err(|error| response_cause(&error))),
             Poll::Pending => {}
         }
-        if written != down.written {
-            written = down.written;
-            deadline.set(if down.waits_for == Side::Source { server_timeout } else { client_timeout });
+        if progress != (down.written, up.written) {
+            progress = (down.written, up.written);
+            deadline.prolong(if down.waits_for == Side::Source { server_timeout } else { client_timeout });
         }
         match deadline.poll_fired(cx) {
             Poll::Pending => Poll::Pending,
@@ -698,6 +718,11 @@ async fn response_rules(
         let value = exchange::last_value(&work.response.fields, name, *length);
         exchange.response_captures.push(value);
     }
+    if let Some((name, length)) = &site.plan.cookie_capture {
+        let lines = work.response.fields.find_all(http1::Name::SetCookie);
+        let pair = |line| exchange::cookie_pair(line, name.as_bytes(), *length);
+        exchange.response_cookie = lines.into_iter().find_map(pair);
+    }
     for list in [&pool.plan.rules.response, &site.plan.rules.response] {
         let own = match rules::on_response(list, exchange, &work.request, &mut work.response) {
             Verdict::Continue => continue,
@@ -714,7 +739,8 @@ async fn response_rules(
             Verdict::Redirect(redirect, location) => crate::answer::redirect(&redirect, &location),
             _ => continue,
         };
-        work.buffer.consume(line.held);
+        conn.deadline.watch(None);
+        leave_request(work, exchange, line);
         return Some(exchange::say(conn, work, exchange, own).await);
     }
     persistence::mark(&pool, &line.connection.server, exchange, &work.request, &mut work.response);
@@ -722,9 +748,21 @@ async fn response_rules(
     None
 }
 
+/// The answer will not be the server's: what is left of the request's body is settled with the client.
+fn leave_request(work: &mut Workspace, exchange: &mut Exchange, line: &Line) {
+    work.buffer.consume(line.held);
+    exchange.bytes_in += line.held as u64 + line.up.moved;
+    if line.up.is_done() && !line.up_failed {
+        work.request.set_framing(BodyFraming::None);
+    } else {
+        exchange.body_spent = true;
+    }
+}
+
 /// 101: from now on bytes pass both ways until one side ends.
 async fn switch(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, line: &mut Line) -> After {
     exchange.status = Some(101);
+    conn.deadline.watch(None);
     let mut out = Vec::with_capacity(512);
     let edit = ResponseEdit {
         connection: http1::Connection::Upgrade,

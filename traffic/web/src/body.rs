@@ -35,6 +35,8 @@ pub(crate) struct Pump {
     pub written: u64,
     /// What it waits for when pending.
     pub waits_for: Side,
+    /// Bytes of the body, its framing included, were taken from the buffer.
+    begun: bool,
     ended: bool,
 }
 
@@ -96,6 +98,7 @@ impl Pump {
             moved: 0,
             written: 0,
             waits_for: Side::Source,
+            begun: false,
             ended: false,
         }
         .begin()
@@ -106,6 +109,11 @@ impl Pump {
             self.end(None);
         }
         self
+    }
+
+    /// True when part of the body, be it only its framing, is gone from the buffer: it cannot be moved once more.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// True when everything was taken from the source.
@@ -220,6 +228,7 @@ impl Pump {
 
     /// Takes from the buffer what the framing allows and queues it for writing.
     fn decode(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
+        self.begun = true;
         match &mut self.source {
             Source::Nothing => {}
             Source::UntilClose => {

@@ -61,7 +61,7 @@ pub(crate) struct Peers {
 pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
     let Accepted { stream, client, local: own, ticket, .. } = accepted;
     let _ticket = ticket;
-    let accepted_us = if site.log.is_some() { crate::record::wall_us() } else { 0 };
+    let accepted_us = local.wall_us(clock::now());
     let id = site.process.connections.fetch_add(1, Relaxed);
     site.stats.at(local.worker.index).sessions.add(1);
     let mut conn = Conn {
@@ -111,23 +111,35 @@ impl Conn {
 
     /// Waits for a byte without holding anything.
     async fn wait_idle(&mut self) -> Seen {
-        let wait = self.idle_time();
-        self.deadline.set(wait.map(|wait| wait.saturating_sub(clock::now().saturating_sub(self.since))));
-        self.deadline.set_idle(true);
-        let seen = std::future::poll_fn(|cx| match self.stream.poll_readable(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Seen::Bytes),
-            Poll::Ready(Err(_)) => Poll::Ready(Seen::End),
-            Poll::Pending => self.deadline.poll_fired(cx).map(|fired| match fired {
-                Fired::Timeout => Seen::Silence,
-                _ => Seen::End,
-            }),
-        })
-        .await;
-        self.deadline.set_idle(false);
-        if self.local.is_stopping() && self.requests > 0 && !matches!(seen, Seen::Bytes) {
-            return Seen::End;
+        loop {
+            self.deadline.set(self.patience());
+            self.deadline.set_idle(true);
+            let seen = std::future::poll_fn(|cx| match self.stream.poll_readable(cx) {
+                Poll::Ready(result) => Poll::Ready(Ok(result)),
+                Poll::Pending => self.deadline.poll_fired(cx).map(Err),
+            })
+            .await;
+            self.deadline.set_idle(false);
+            match seen {
+                Ok(Ok(())) => return Seen::Bytes,
+                Ok(Err(_)) => return Seen::End,
+                Err(Fired::Timeout) if self.local.is_stopping() => return Seen::End,
+                Err(Fired::Timeout) => return Seen::Silence,
+                // How long to wait is another question now.
+                Err(Fired::Watched | Fired::Stop) => {}
+            }
         }
-        seen
+    }
+
+    /// How long it may still be idle. During a graceful stop a kept connection is over, and a new one, whose
+    /// client is about to ask, gets a moment.
+    fn patience(&self) -> Option<Duration> {
+        let left = self.idle_time().map(|wait| wait.saturating_sub(clock::now().saturating_sub(self.since)));
+        match (self.local.is_stopping(), self.requests) {
+            (false, _) => left,
+            (true, 0) => Some(left.map_or(SETTLE, |left| left.min(SETTLE))),
+            (true, _) => Some(Duration::ZERO),
+        }
     }
 
     fn idle_time(&self) -> Option<Duration> {
@@ -147,7 +159,8 @@ impl Conn {
                 return after;
             }
             self.since = clock::now();
-            if work.buffer.is_empty() && !self.next_comes(work).await {
+            let waits = work.buffer.is_empty();
+            if waits && !(self.local.has_room() && self.next_comes(work).await) {
                 return After::KeepAlive;
             }
         }
@@ -300,9 +313,9 @@ impl Conn {
 
     /// Writes all of `bytes`; false when the client is gone or stalls.
     pub async fn write_all(&mut self, bytes: &[u8], exchange: &mut Exchange) -> bool {
-        self.deadline.set(self.site.plan.timeouts.client);
         let mut rest = bytes;
         while !rest.is_empty() {
+            self.deadline.set(self.site.plan.timeouts.client);
             let (stream, deadline) = (&mut self.stream, &self.deadline);
             let wrote = std::future::poll_fn(|cx| poll_write(stream, deadline, cx, rest)).await;
             match wrote {

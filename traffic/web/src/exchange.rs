@@ -119,7 +119,7 @@ impl Exchange {
             response_cookie: None,
             unique_id: Vec::new(),
             times: Times { since, first_byte, ..Times::default() },
-            wall_us: crate::record::wall_us(),
+            wall_us: conn.local.wall_us(first_byte),
             status: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -189,6 +189,19 @@ impl Exchange {
         self.pool.iter().map(|pool| &pool.plan.pages).chain([&self.site.plan.pages]).collect()
     }
 
+    /// True when no rule, capture or cookie waits for the response.
+    pub fn is_plain_response(&self) -> bool {
+        let nothing_after =
+            |rules: &plan::Rules| rules.response.is_empty() && rules.after_response.is_empty();
+        nothing_after(&self.site.plan.rules)
+            && self.site.plan.response_captures.is_empty()
+            && self.site.plan.cookie_capture.is_none()
+            && self
+                .pool
+                .as_ref()
+                .is_none_or(|pool| nothing_after(&pool.plan.rules) && pool.plan.cookie.is_none())
+    }
+
     /// Counts a failure. The first cause stays.
     pub fn fail(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
@@ -204,32 +217,34 @@ pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut 
 
 async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
     let site = Arc::clone(&conn.site);
-    if let Some(after) = monitor(conn, work, exchange).await {
+    if site.plan.monitor_path.is_some()
+        && let Some(after) = Box::pin(monitor(conn, work, exchange)).await
+    {
         return after;
     }
     capture(&site, exchange, &work.request);
     let verdict = rules::on_request(&site.plan.rules.request, exchange, &mut work.request);
-    if let Some(after) = decided(conn, work, exchange, verdict).await {
-        return after;
+    if !matches!(verdict, Verdict::Continue) {
+        return Box::pin(decided(conn, work, exchange, verdict)).await;
     }
     if let Some(page) = site.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
-        return statistics(conn, work, exchange, page, &site.plan.name).await;
+        return Box::pin(statistics(conn, work, exchange, page, &site.plan.name)).await;
     }
     if let Some(template) = &site.plan.unique_id {
         exchange.unique_id = template.text(&Scene { exchange, request: &work.request, response: None });
     }
     let Some(pool) = route(&site, exchange, &work.request) else {
-        return fail(conn, work, exchange, Cause::NoPool).await;
+        return Box::pin(fail(conn, work, exchange, Cause::NoPool)).await;
     };
     exchange.pool = Some(Arc::clone(&pool));
     if !pool.plan.rules.request.is_empty() {
         let verdict = rules::on_request(&pool.plan.rules.request, exchange, &mut work.request);
-        if let Some(after) = decided(conn, work, exchange, verdict).await {
-            return after;
+        if !matches!(verdict, Verdict::Continue) {
+            return Box::pin(decided(conn, work, exchange, verdict)).await;
         }
     }
     if let Some(page) = pool.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
-        return statistics(conn, work, exchange, page, &pool.plan.name).await;
+        return Box::pin(statistics(conn, work, exchange, page, &pool.plan.name)).await;
     }
     prepare(&site, &pool, exchange, &mut work.request);
     exchange.idempotent = work.request.is_idempotent();
@@ -332,24 +347,18 @@ async fn monitor(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange)
     Some(say(conn, work, exchange, page).await)
 }
 
-/// Carries out a verdict of request rules.
-async fn decided(
-    conn: &mut Conn,
-    work: &mut Workspace,
-    exchange: &mut Exchange,
-    verdict: Verdict,
-) -> Option<After> {
+/// Carries out a verdict of request rules that ends the request.
+async fn decided(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, verdict: Verdict) -> After {
     let own = match verdict {
-        Verdict::Continue => return None,
-        Verdict::Reject => {
+        Verdict::Continue | Verdict::Reject => {
             exchange.denied = true;
             exchange.fail(Cause::Denied);
-            return Some(After::Close);
+            return After::Close;
         }
         Verdict::SilentDrop => {
             exchange.denied = true;
             exchange.fail(Cause::Denied);
-            return Some(After::Vanish);
+            return After::Vanish;
         }
         Verdict::Tarpit(answer) => {
             hold(conn).await;
@@ -380,7 +389,7 @@ async fn decided(
             answer::authenticate(realm_of(&realm, exchange), &exchange.pages())
         }
     };
-    Some(say(conn, work, exchange, own).await)
+    say(conn, work, exchange, own).await
 }
 
 /// The realm of a password question: without a name of its own it has that of whoever asks.
@@ -437,7 +446,7 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
     exchange.status = Some(head.status);
     let mut out = std::mem::take(&mut work.out);
     out.clear();
-    let headless = work.request.is_head() && !exchange.bad_request;
+    let headless = exchange.method_as_received(&work.request) == b"HEAD" && !exchange.bad_request;
     answer::write(&head, &body, keep, headless, work.request.version, &mut out);
     let sent = conn.write_all(&out, exchange).await;
     work.out = out;
@@ -469,6 +478,10 @@ pub(crate) fn after_response_rules(
     request: &RequestHead,
     response: &mut wire::http1::ResponseHead,
 ) {
+    let own = |pool: &Arc<Pool>| pool.plan.rules.after_response.is_empty();
+    if exchange.site.plan.rules.after_response.is_empty() && exchange.pool.as_ref().is_none_or(own) {
+        return;
+    }
     let site = Arc::clone(&exchange.site);
     let pool = exchange.pool.clone();
     for list in pool.iter().map(|p| &p.plan.rules.after_response).chain([&site.plan.rules.after_response]) {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tasks::{Buffer, Worker};
 use telemetry::{Line, LogClock, LogProcess, LogQueue, LogRoute, ProcessStats, SiteStats, Zone};
 use wire::http1::{Limits, RequestHead, ResponseHead};
@@ -78,6 +79,9 @@ pub struct PagesAnswer {
     pub body: Vec<u8>,
 }
 
+/// Work spaces that are kept for the next busy connection.
+const KEEP: usize = 256;
+
 /// All sites by name.
 pub type Sites = HashMap<String, Arc<Site>>;
 
@@ -92,12 +96,16 @@ pub struct Local {
     pub(crate) clock: LogClock,
     /// Zero of this worker's clock on the scale of the servers' clock, milliseconds.
     server_clock_ms: u64,
+    /// Zero of this worker's clock in Unix microseconds; set again every second.
+    wall_zero_us: Cell<i64>,
     sites: RefCell<Arc<Sites>>,
     generation: Cell<u64>,
     stopping: Cell<bool>,
     /// Boxed, so that taking one moves a pointer.
     #[allow(clippy::vec_box)]
     free: RefCell<Vec<Box<Workspace>>>,
+    /// Work spaces in use.
+    busy: Cell<usize>,
 }
 
 impl Local {
@@ -106,6 +114,7 @@ impl Local {
         let zero = servers.now_ms().saturating_sub(tasks::clock::exact().as_millis() as u64);
         Rc::new(Local {
             server_clock_ms: zero,
+            wall_zero_us: Cell::new(wall_zero_us()),
             worker,
             idle: RefCell::default(),
             log: RefCell::new(log),
@@ -114,6 +123,7 @@ impl Local {
             generation: Cell::new(0),
             stopping: Cell::new(false),
             free: RefCell::default(),
+            busy: Cell::new(0),
         })
     }
 
@@ -139,8 +149,18 @@ impl Local {
         self.sites.borrow().get(name).cloned()
     }
 
+    /// Follows changes of the system's time. Called every second.
+    pub fn follow_wall_clock(&self) {
+        self.wall_zero_us.set(wall_zero_us());
+    }
+
+    /// A moment of this worker's clock in Unix microseconds.
+    pub(crate) fn wall_us(&self, now: Duration) -> i64 {
+        self.wall_zero_us.get() + now.as_micros() as i64
+    }
+
     /// A moment of this worker's clock on the scale of the servers' clock.
-    pub(crate) fn server_clock_ms(&self, now: std::time::Duration) -> u64 {
+    pub(crate) fn server_clock_ms(&self, now: Duration) -> u64 {
         self.server_clock_ms + now.as_millis() as u64
     }
 
@@ -149,13 +169,19 @@ impl Local {
     }
 
     pub(crate) fn workspace(&self) -> Box<Workspace> {
+        self.busy.set(self.busy.get() + 1);
         let mut work = self.free.borrow_mut().pop().unwrap_or_default();
         work.buffer = self.worker.buffers.take();
         work
     }
 
+    /// True while few connections are busy: then each may keep its work space through a short silence.
+    pub(crate) fn has_room(&self) -> bool {
+        self.busy.get() <= KEEP
+    }
+
     pub(crate) fn give_back(&self, mut work: Box<Workspace>) {
-        const KEEP: usize = 256;
+        self.busy.set(self.busy.get() - 1);
         const LARGEST: usize = 64 * 1024;
         self.worker.buffers.give(std::mem::take(&mut work.buffer));
         let mut free = self.free.borrow_mut();
@@ -163,6 +189,11 @@ impl Local {
             free.push(work);
         }
     }
+}
+
+fn wall_zero_us() -> i64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    wall.as_micros() as i64 - tasks::clock::exact().as_micros() as i64
 }
 
 /// What a busy connection needs; given back while it is idle.

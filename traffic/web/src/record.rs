@@ -11,16 +11,11 @@ use plan::site::ConnectionMode;
 use pool::{Connection, Outcome, Server, ServerEndpoint};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tasks::clock;
 use telemetry::counters::class;
 use telemetry::{Cause, FlowCell, Record, RequestLine, Timers};
 use wire::http1::{RequestHead, ResponseHead, Version};
-
-/// Unix microseconds.
-pub(crate) fn wall_us() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
-}
 
 impl Exchange {
     /// A server was chosen.
@@ -66,7 +61,7 @@ impl Exchange {
                 | Cause::ConnectFailed
                 | Cause::NoLocalResource
         );
-        let client = is_clients(cause);
+        let client = is_clients(cause) || matches!(cause, Cause::BadRequest | Cause::RequestTimeout);
         for stats in self.pool.iter().map(|pool| &pool.stats).chain([&server.stats]) {
             let cell = stats.at(worker);
             match (connect, client) {
