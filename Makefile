@@ -20,8 +20,16 @@ export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
 .PHONY: demo test tools bench faults fuzz audit corpus
 
-demo: ## Mainstay with an unchanged haproxy.cfg in front of three instances; one is killed under load
-	$(CARGO) xtask demo
+demo: ## Mainstay with an unchanged haproxy.cfg in front of three instances; one is killed under load. ONCE=1 ends then
+	@for program in $(CARGO) cc ip unshare setpriv; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	 [ -z "$$missing" ] || { echo "missing:$$missing. Rust comes from https://rustup.rs, the others with:"; \
+	   echo "  sudo apt-get install gcc libc6-dev iproute2 util-linux"; exit 1; }
+	@getent passwd haproxy >/dev/null || if [ "$$(id -u)" = 0 ]; \
+	 then echo "demo: makes the user haproxy, whom demo/haproxy.cfg names (userdel haproxy takes it away)"; \
+	   useradd --system --user-group --no-create-home --shell /usr/sbin/nologin haproxy; \
+	 else echo "demo/haproxy.cfg names the user haproxy, and there is none. Make it with:"; \
+	   echo "  sudo useradd --system --user-group --no-create-home --shell /usr/sbin/nologin haproxy"; exit 1; fi
+	$(CARGO) xtask demo $(if $(ONCE),--once)
 
 test: tools ## Everything that must hold before a commit
 	$(CARGO) fmt --all --check

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use supervisor::{Input, Options};
 
-/// Version whose language and interfaces are spoken, as `-v` and `-cc` tell it.
-const VERSION: &str = "2.6.12";
+/// Version whose language is spoken, as `-v` and `-cc` tell it.
+const VERSION: &str = dialects::haproxy::VERSION;
 const RELEASED: &str = "2026/11/20";
 
 /// What the command line asks for.

@@ -239,7 +239,9 @@ fn user_namespace_flags() -> &'static str {
 /// Start ourselves again in a new network (and, without root, a new user namespace).
 fn run_inside(options: &Options) -> Result<()> {
     let mut command = Command::new("unshare");
-    command.arg(if is_root() { "-n" } else { "-Urn" });
+    // Without root: a user of our own in it, with its rights, so that giving up rights works as for root.
+    let flags: &[&str] = if is_root() { &["-n"] } else { &["-Un", "--map-current-user", "--keep-caps"] };
+    command.args(flags);
     command.args(["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c"]);
     command.args(["ip link set lo up && exec \"$@\"", "sh"]).arg(std::env::current_exe()?);
     command.args(["demo", "--inside"]);

@@ -217,7 +217,7 @@ impl Control for Desk {
 
     fn set_process_limit(&self, limit: u32) -> Result<(), Refusal> {
         let process = self.process.get().ok_or_else(|| Refusal::new("starting"))?;
-        process.quota.set_limit(limit);
+        process.quota.set_limit(if limit == 0 { process.initial_limit } else { limit });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Tells the service manager; without one, says nothing.
 #[derive(Debug, Default)]
-pub struct Notifier(Option<SocketAddr>);
+pub struct Notifier(Option<UnixDatagram>);
 
 impl Notifier {
     /// The manager named by `NOTIFY_SOCKET`.
@@ -14,7 +14,13 @@ impl Notifier {
             Some(name) => SocketAddr::from_abstract_name(name).ok(),
             None => SocketAddr::from_pathname(path).ok(),
         });
-        Notifier(address)
+        // Connected now: the path may not be reachable after a chroot.
+        let socket = address.and_then(|address| {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.connect_addr(&address).ok()?;
+            Some(socket)
+        });
+        Notifier(socket)
     }
 
     /// Ready to serve.
@@ -35,8 +41,8 @@ impl Notifier {
     }
 
     fn tell(&self, text: &str) {
-        if let (Some(address), Ok(socket)) = (&self.0, UnixDatagram::unbound()) {
-            let _ = socket.send_to_addr(text.as_bytes(), address);
+        if let Some(socket) = &self.0 {
+            let _ = socket.send(text.as_bytes());
         }
     }
 }

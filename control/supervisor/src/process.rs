@@ -19,6 +19,8 @@ pub(crate) struct Process {
     pub stats: Arc<ProcessStats>,
     /// Limit of client connections.
     pub quota: Arc<Quota>,
+    /// The limit at the start.
+    pub initial_limit: u32,
     /// Logs.
     pub hub: LogHub,
     /// What log lines say about the process.
@@ -62,6 +64,7 @@ impl Process {
             name,
             workers,
             stats,
+            initial_limit: quota.limit(),
             quota,
             log,
             web: Arc::new(web),

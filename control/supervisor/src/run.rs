@@ -72,6 +72,7 @@ fn run_inside(options: &Options) -> Result<(), Problems> {
     let identity = privileges::identity(&plan)?;
     let connections = limits::connections(&plan).map_err(|problem| vec![problem])?;
     let connections = options.max_connections.map_or(connections, |n| n.min(connections));
+    let notifier = Notifier::from_environment();
     let opened = open_all(&plan)?;
     let pid_files = write_pid_files(&plan, options)?;
     let options = &reachable(options, plan.process.chroot.is_some()).map_err(|problem| vec![problem])?;
@@ -79,7 +80,7 @@ fn run_inside(options: &Options) -> Result<(), Problems> {
     identity.become_it(plan.process.chroot.as_deref()).map_err(|problem| vec![problem])?;
     let runtime = runtime().map_err(|problem| vec![problem])?;
     runtime.block_on(async {
-        let running = Running::start(plan, options, connections, &opened, pid_files)?;
+        let running = Running::start(plan, options, connections, &opened, pid_files, notifier)?;
         drop(opened);
         running.serve(options).await;
         Ok(())
@@ -142,8 +143,8 @@ impl Running {
         connections: u32,
         opened: &Opened,
         pid_files: Vec<PathBuf>,
+        notifier: Notifier,
     ) -> Result<Running, Problems> {
-        let notifier = Notifier::from_environment();
         let threads = plan.process.threads.map_or_else(cores, usize::from).max(1);
         let failed = |what: &str, error: std::io::Error| {
             vec![Problem::new(plan::Place::none(), format!("{what}: {error}"))]

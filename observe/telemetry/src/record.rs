@@ -240,6 +240,11 @@ impl<'a> Record<'a> {
     fn write_json_value(&self, field: RecordField, composed: &mut Vec<u8>, out: &mut Vec<u8>) {
         let part =
             if field == RecordField::Retries { Part::Int(i64::from(self.retries)) } else { self.part(field) };
+        let part = match field {
+            RecordField::RequestCookie if self.request_cookie.is_none() => Part::Missing,
+            RecordField::ResponseCookie if self.response_cookie.is_none() => Part::Missing,
+            _ => part,
+        };
         match part {
             Part::Missing | Part::Int(-1) => out.extend_from_slice(b"null"),
             Part::Int(n) => write_int(n, out),

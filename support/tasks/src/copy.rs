@@ -454,7 +454,7 @@ pub async fn both(
         let end = tunnel.poll(cx, worker, client, server);
         if before != (tunnel.up(), tunnel.down(), tunnel.up_done, tunnel.down_done) {
             moved(tunnel.up() - before.0, tunnel.down() - before.1);
-            deadline.set(tunnel.patience(silence));
+            deadline.prolong(tunnel.patience(silence));
         }
         if end.is_ready() {
             return end;

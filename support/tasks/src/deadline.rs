@@ -129,6 +129,14 @@ impl Deadline {
         }
     }
 
+    /// The same because things go on: news that is not about time and was not looked at yet is kept.
+    #[inline]
+    pub fn prolong(&self, wait: Option<Duration>) {
+        let news = self.fired().filter(|fired| *fired != Fired::Timeout);
+        self.set(wait);
+        self.with(|slot| slot.fired = news);
+    }
+
     /// Watches a number (a server's); see [`Deadlines::wake_watching`].
     #[inline]
     pub fn watch(&self, number: Option<u32>) {
@@ -231,6 +239,8 @@ mod tests {
             deadlines.wake_watching(7);
             deadlines.wake_idle();
             assert_eq!((watching.fired(), idle.fired()), (Some(Fired::Watched), Some(Fired::Stop)));
+            watching.prolong(None);
+            assert_eq!(watching.fired(), Some(Fired::Watched));
             watching.set(None);
             assert_eq!(watching.fired(), None);
         });

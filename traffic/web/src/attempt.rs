@@ -393,12 +393,15 @@ fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Conn
         } else {
             http1::Connection::Close
         },
+        drop_expect: exchange.continued,
         ..RequestEdit::default()
     };
     write_request(&work.request, &mut out, &edit);
     let framing = work.request.framing();
     let held = match framing {
-        BodyFraming::Length(n) if n <= work.buffer.len() as u64 && !work.request.expects_continue() => {
+        BodyFraming::Length(n)
+            if n <= work.buffer.len() as u64 && (exchange.continued || !work.request.expects_continue()) =>
+        {
             n as usize
         }
         _ => 0,
@@ -561,7 +564,7 @@ async fn more(
 fn request_cause(error: &PumpError) -> Cause {
     match error {
         PumpError::Invalid => Cause::BadRequest,
-        PumpError::Truncated | PumpError::Source => Cause::ClientAbortRequest,
+        PumpError::Truncated | PumpError::Source => Cause::ClientAbortData,
         PumpError::Sink => Cause::ResetBeforeHead,
     }
 }
@@ -621,6 +624,9 @@ async fn respond(
     };
     write_response(&work.response, &mut out, &edit);
     exchange.status = Some(work.response.status);
+    if exchange.site.plan.log.early {
+        exchange.log_early(conn, work);
+    }
     let server_keeps = work.response.keep_alive() && received != BodyFraming::UntilClose;
     let mut down = Pump::new(out, received, sent);
     let outcome = transfer(conn, work, exchange, line, &mut down).await;
@@ -628,7 +634,14 @@ async fn respond(
     exchange.bytes_out += down.written;
     exchange.bytes_in += line.up.moved;
     let body_done = line.up.is_done() && !line.up_failed;
+    let nothing_sent = down.written == 0;
     work.out = down.into_memory();
+    if nothing_sent && outcome == Err(Cause::BadChunk) {
+        // The head waited for data to leave with, so an honest answer can still be given.
+        exchange.status = None;
+        exchange.letters = Some(*b"PH");
+        return Err(Failure { cause: Cause::BadChunk, reach: Reach::Spent, answered: false });
+    }
     Ok(match outcome {
         Err(cause) => {
             exchange.fail(cause);
@@ -792,10 +805,9 @@ async fn failed(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, 
         exchange.fail(failure.cause);
         return After::Cut;
     }
-    if matches!(failure.cause, Cause::ClientAbortConnect | Cause::ClientAbortWait | Cause::ClientAbortRequest)
-    {
+    if matches!(failure.cause, Cause::ClientAbortConnect | Cause::ClientAbortWait | Cause::ClientAbortData) {
         exchange.fail(failure.cause);
-        exchange.status = Some(failure.cause.status());
+        exchange.status = Some(failure.cause.status()).filter(|status| *status > 0);
         return After::Cut;
     }
     if failure.reach == Reach::Spent {

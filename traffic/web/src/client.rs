@@ -76,7 +76,10 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
         site,
         local,
     };
-    conn.run().await;
+    match crate::exchange::admitted(&conn) {
+        None => conn.run().await,
+        Some(after) => conn.finish(after).await,
+    }
     conn.local.idle.borrow_mut().forget_client(conn.id);
 }
 
@@ -137,6 +140,7 @@ impl Conn {
         let left = self.idle_time().map(|wait| wait.saturating_sub(clock::now().saturating_sub(self.since)));
         match (self.local.is_stopping(), self.requests) {
             (false, _) => left,
+            (true, _) if self.site.plan.http.idle_close_on_response => left,
             (true, 0) => Some(left.map_or(SETTLE, |left| left.min(SETTLE))),
             (true, _) => Some(Duration::ZERO),
         }
@@ -195,11 +199,13 @@ impl Conn {
             Head::Complete => {}
             Head::Nothing => return After::Close,
             Head::Invalid(error) => {
+                self.count_request();
                 let after = self.refuse(work, &mut exchange, error).await;
                 exchange.finish(self, work);
                 return after;
             }
             Head::Failed(cause) => {
+                self.count_request();
                 let after = self.gave_up(work, &mut exchange, cause).await;
                 exchange.finish(self, work);
                 return after;
@@ -208,13 +214,18 @@ impl Conn {
         self.requests += 1;
         exchange.number = self.requests;
         exchange.times.head = Some(clock::now());
-        let cell = self.site.stats.at(self.local.worker.index);
-        cell.requests.add(1);
-        self.site.process.stats.at(self.local.worker.index).requests.add(1);
+        self.count_request();
         let after = exchange::serve(self, work, &mut exchange).await;
         exchange.finish(self, work);
         self.session = exchange.variables.into_session();
         after
+    }
+
+    /// Counts a request, be it a bad one.
+    fn count_request(&self) {
+        let worker = self.local.worker.index;
+        self.site.stats.at(worker).requests.add(1);
+        self.site.process.stats.at(worker).requests.add(1);
     }
 
     /// A reload happened: from now on this connection belongs to the site of the same name.
@@ -261,7 +272,8 @@ impl Conn {
         }
     }
 
-    async fn fill(&mut self, work: &mut Workspace) -> Result<usize, Interrupted> {
+    /// Reads once from the client, until the deadline. 0 = the end.
+    pub async fn fill(&mut self, work: &mut Workspace) -> Result<usize, Interrupted> {
         let (stream, deadline) = (&mut self.stream, &self.deadline);
         std::future::poll_fn(|cx| match work.buffer.poll_fill(stream, cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Interrupted::Io)),
@@ -388,7 +400,8 @@ enum Head {
     Failed(Cause),
 }
 
-enum Interrupted {
+/// Why reading from a client ended without bytes.
+pub(crate) enum Interrupted {
     Fired(#[allow(dead_code)] Fired),
     Io,
 }

@@ -2,7 +2,7 @@
 
 use crate::answer::{self, Own};
 use crate::attempt;
-use crate::client::Conn;
+use crate::client::{Conn, Interrupted};
 use crate::local::{PagesAnswer, PagesRequest, Site, Workspace};
 use crate::rules::{self, Denied, Variables, Verdict};
 use crate::scene::Scene;
@@ -15,7 +15,7 @@ use pool::{Pool, Server};
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Cause;
-use wire::http1::{BodyFraming, Name, RequestHead};
+use wire::http1::{BodyFraming, Chunk, Chunked, Name, RequestHead};
 
 /// Everything about one request that is not in its head.
 pub(crate) struct Exchange {
@@ -57,6 +57,10 @@ pub(crate) struct Exchange {
     pub intercepted: bool,
     /// `Some(None)` = no log line.
     pub log_level: Option<Option<Severity>>,
+    /// We told the client to go on with its body (RFC 9110, 10.1.1).
+    pub continued: bool,
+    /// Its log line is written.
+    pub logged: bool,
     /// The request head could not be read.
     pub bad_request: bool,
     /// It may be repeated (RFC 9110, 9.2.2).
@@ -136,6 +140,8 @@ impl Exchange {
             response_denied: false,
             intercepted: false,
             log_level: None,
+            continued: false,
+            logged: false,
             bad_request: false,
             idempotent: false,
             body_spent: false,
@@ -223,6 +229,9 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
         return after;
     }
     capture(&site, exchange, &work.request);
+    if let Some(after) = inspected(&site.plan.rules.content, exchange, &mut work.request) {
+        return after;
+    }
     let verdict = rules::on_request(&site.plan.rules.request, exchange, &mut work.request);
     if !matches!(verdict, Verdict::Continue) {
         return Box::pin(decided(conn, work, exchange, verdict)).await;
@@ -233,10 +242,19 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
     if let Some(template) = &site.plan.unique_id {
         exchange.unique_id = template.text(&Scene { exchange, request: &work.request, response: None });
     }
+    if site.plan.http.buffer_request
+        && let Err(cause) = Box::pin(body_comes(conn, work, exchange)).await
+    {
+        exchange.body_spent = true;
+        return Box::pin(fail(conn, work, exchange, cause)).await;
+    }
     let Some(pool) = route(&site, exchange, &work.request) else {
         return Box::pin(fail(conn, work, exchange, Cause::NoPool)).await;
     };
     exchange.pool = Some(Arc::clone(&pool));
+    if let Some(after) = inspected(&pool.plan.rules.content, exchange, &mut work.request) {
+        return after;
+    }
     if !pool.plan.rules.request.is_empty() {
         let verdict = rules::on_request(&pool.plan.rules.request, exchange, &mut work.request);
         if !matches!(verdict, Verdict::Continue) {
@@ -246,9 +264,87 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
     if let Some(page) = pool.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
         return Box::pin(statistics(conn, work, exchange, page, &pool.plan.name)).await;
     }
+    if pool.plan.http.buffer_request
+        && let Err(cause) = Box::pin(body_comes(conn, work, exchange)).await
+    {
+        exchange.body_spent = true;
+        return Box::pin(fail(conn, work, exchange, cause)).await;
+    }
     prepare(&site, &pool, exchange, &mut work.request);
     exchange.idempotent = work.request.is_idempotent();
     attempt::proxy(conn, work, exchange, &pool).await
+}
+
+/// Waits until the request's body is there, as far as the buffer goes (`option http-buffer-request`).
+async fn body_comes(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> Result<(), Cause> {
+    if is_whole(work) {
+        return Ok(());
+    }
+    if work.request.expects_continue() && !exchange.continued {
+        exchange.continued = true;
+        if !conn.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", exchange).await {
+            return Err(Cause::ClientAbortRequest);
+        }
+    }
+    let timeouts = conn.site.plan.timeouts;
+    conn.deadline.set(timeouts.request.or(timeouts.client));
+    while !is_whole(work) && !work.buffer.is_full() {
+        match conn.fill(work).await {
+            Ok(0) | Err(Interrupted::Io) => return Err(Cause::ClientAbortRequest),
+            Ok(_) => {}
+            Err(Interrupted::Fired(_)) => return Err(Cause::RequestTimeout),
+        }
+    }
+    Ok(())
+}
+
+/// True when the whole body, or a byte that makes it invalid, lies in the buffer.
+fn is_whole(work: &Workspace) -> bool {
+    if work.request.framing() != BodyFraming::Chunked {
+        return body_is_here(work);
+    }
+    let (mut decoder, mut at) = (Chunked::new(), 0);
+    loop {
+        match decoder.next(&work.buffer.bytes()[at..]) {
+            Ok(Chunk::Data { skip, len }) => at += skip + len,
+            Ok(Chunk::Need { .. }) => return false,
+            Ok(Chunk::End { .. }) | Err(_) => return true,
+        }
+    }
+}
+
+/// Rules on the first bytes, which here are the request's head: what they wait for is there.
+fn inspected(rules: &[plan::Rule], exchange: &mut Exchange, request: &mut RequestHead) -> Option<After> {
+    if rules.is_empty() {
+        return None;
+    }
+    match rules::on_request(rules, exchange, request) {
+        Verdict::Continue => None,
+        verdict => Some(refused(exchange, &verdict)),
+    }
+}
+
+/// Rules on the connection, before a byte of it is read.
+pub(crate) fn admitted(conn: &Conn) -> Option<After> {
+    let rules = &conn.site.plan.rules.connection;
+    if rules.is_empty() {
+        return None;
+    }
+    let mut exchange = Exchange::new(conn, conn.since, conn.since);
+    match rules::on_request(rules, &mut exchange, &mut RequestHead::default()) {
+        Verdict::Continue => None,
+        verdict => {
+            conn.site.stats.at(conn.local.worker.index).denied_connections.add(1);
+            Some(refused(&mut exchange, &verdict))
+        }
+    }
+}
+
+/// A connection that a rule of the lower layer ends.
+fn refused(exchange: &mut Exchange, verdict: &Verdict) -> After {
+    exchange.denied = true;
+    exchange.fail(Cause::Denied);
+    if matches!(verdict, Verdict::SilentDrop) { After::Vanish } else { After::End }
 }
 
 /// The first route whose condition holds and whose pool exists.

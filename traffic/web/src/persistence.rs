@@ -84,7 +84,7 @@ fn insert(
 
 fn set_cookie(cookie: &Cookie, own: &str) -> String {
     let mut text = format!("{}={own}; path=/", cookie.name);
-    if let Some(domain) = cookie.domains.first() {
+    for domain in &cookie.domains {
         text.push_str("; domain=");
         text.push_str(domain);
     }

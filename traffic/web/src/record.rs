@@ -130,7 +130,7 @@ impl Exchange {
         if let Some(cause) = self.cause {
             self.site.stats.causes.count(cause);
         }
-        self.log(conn, work);
+        self.log(conn, work, false);
     }
 
     fn count_site(&self, worker: usize) {
@@ -205,7 +205,16 @@ impl Exchange {
         }
     }
 
-    fn log(&self, conn: &Conn, work: &mut Workspace) {
+    /// Writes the line now, before the end (`option logasap`): the end may be far.
+    pub fn log_early(&mut self, conn: &Conn, work: &Workspace) {
+        self.log(conn, work, true);
+        self.logged = true;
+    }
+
+    fn log(&self, conn: &Conn, work: &Workspace, early: bool) {
+        if self.logged {
+            return;
+        }
         let Some(route) = &self.site.log else { return };
         let Some(severity) = self.severity() else { return };
         if !route.wants(severity) || self.is_unlogged() {
@@ -222,7 +231,8 @@ impl Exchange {
             return;
         }
         let lists = Lists::of(self);
-        let record = self.as_record(conn, request, &lists);
+        let mut record = self.as_record(conn, request, &lists);
+        record.early = early;
         conn.local.log.borrow().write(route, severity, |out| line.write(&record, &scene, out));
     }
 
@@ -284,6 +294,7 @@ impl Exchange {
         record.site_connections = self.site.stats.current.now();
         record.pool_connections = self.pool.as_ref().map_or(0, |pool| pool.stats.current.now());
         record.server_connections = self.server.as_ref().map_or(0, |server| server.stats.current.now());
+        record.request_counter = self.site.process.stats.sum(|cell| &cell.requests);
         record.retries = self.retries;
         record.redispatched = self.redispatched;
         record.server_queue = self.server_queue;

@@ -84,8 +84,9 @@ impl Scene<'_> {
             Fetch::FirstRequest => Value::Bool(exchange.number == 1),
             Fetch::Random(bound) => Value::Int(fastrand::u32(0..(*bound).max(1)).into()),
             Fetch::Date(offset) => Value::Int(exchange.wall_seconds() + offset),
-            // Only where the first bytes of a connection are inspected.
-            Fetch::ReceivedBytes | Fetch::InspectionOver => return None,
+            // What is inspected here is a whole head.
+            Fetch::InspectionOver => Value::Bool(true),
+            Fetch::ReceivedBytes => Value::Int(exchange.bytes_in as i64),
             // Multi-valued ones, and those that expressions answer themselves.
             Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
             Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) => return None,

@@ -6,7 +6,6 @@ use super::logs;
 use super::said::{Cursor, Done, Said};
 use super::scene::{Phase, Scene};
 use super::server;
-use super::units;
 use plan::pool::{Cookie, CookieMode, RetryOn, Reuse};
 use plan::{Mode, Route, RouteTarget};
 
@@ -320,8 +319,11 @@ fn cookie_option(cookie: &mut Cookie, word: &str, cursor: &mut Cursor<'_>) -> Do
         "secure" => cookie.secure = true,
         "domain" => cookie.domains.push(cursor.text("a domain")?.to_owned()),
         "attr" => cookie.attributes.push(cursor.text("an attribute")?.to_owned()),
-        "maxidle" => cookie.max_idle = units::limit(cursor.time_in(1000)?),
-        "maxlife" => cookie.max_life = units::limit(cursor.time_in(1000)?),
+        "maxidle" | "maxlife" => {
+            return Err(Said::not_yet(format!("'{word}' of a cookie"))
+                .hint("an 'attr Max-Age=SECONDS' lets the browser forget it")
+                .at(cursor.at - 1));
+        }
         "dynamic" => {
             return Err(Said::not_yet("'dynamic' cookies")
                 .hint("give each server a 'cookie'")

@@ -87,7 +87,14 @@ fn user(
     let mut password = None;
     while let Some(word) = cursor.next() {
         match word.text.as_str() {
-            "password" => password = Some(Password::Hashed(cursor.text("a hashed password")?.to_owned())),
+            "password" => {
+                let hash = cursor.text("a hashed password")?;
+                if !hash.starts_with("$5$") && !hash.starts_with("$6$") {
+                    return Err(Said::not_yet("a password hash other than crypt(5) SHA-256 and SHA-512")
+                        .hint("make one that begins with $6$: openssl passwd -6"));
+                }
+                password = Some(Password::Hashed(hash.to_owned()));
+            }
             "insecure-password" => password = Some(Password::Plain(cursor.text("a password")?.to_owned())),
             "groups" => {
                 for group in cursor.text("a list of groups")?.split(',') {
