@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +19,7 @@ pub struct Process {
     name: String,
     output: Arc<Output>,
     ended: Option<ExitStatus>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// Lines of stdout and stderr together, in the order in which they came.
@@ -40,9 +41,11 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         let output = Arc::new(Output::default());
-        collect(child.stdout.take().unwrap(), &output);
-        collect(child.stderr.take().unwrap(), &output);
-        Self { child, name: name.to_owned(), output, ended: None }
+        let readers = vec![
+            collect(child.stdout.take().unwrap(), &output),
+            collect(child.stderr.take().unwrap(), &output),
+        ];
+        Self { child, name: name.to_owned(), output, ended: None, readers }
     }
 
     /// The process id.
@@ -72,10 +75,13 @@ impl Process {
         self.ended
     }
 
-    /// Waits for the end; panics when it does not come within `limit`.
+    /// Waits for the end and for all it said; panics when it does not come within `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let what = format!("{} ends", self.name);
-        until(&what, limit, || self.ended())
+        let status = until(&what, limit, || self.ended());
+        // Its last words may still be on their way.
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        status
     }
 
     /// SIGTERM, and the status with which the process ended.
@@ -134,12 +140,12 @@ impl Drop for Process {
     }
 }
 
-fn collect(source: impl Read + Send + 'static, output: &Arc<Output>) {
+fn collect(source: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<()> {
     let output = Arc::clone(output);
     thread::spawn(move || {
         for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
             output.lines().push(String::from_utf8_lossy(&line).into_owned());
             output.came.notify_all();
         }
-    });
+    })
 }
