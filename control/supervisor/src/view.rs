@@ -160,6 +160,7 @@ fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> 
         _ => None,
     };
     let report = server.report();
+    let idle = server.stats.sum(|cell| &cell.idle);
     let flow = FlowView::of(&server.stats, &rates, now_ms);
     ServerView {
         name: plan.name.clone(),
@@ -196,8 +197,8 @@ fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> 
         downs: server.downs(),
         last_change_s: server.last_change().as_secs(),
         down_s: server.down_time().as_secs(),
-        idle: 0,
-        idle_safe: 0,
+        idle,
+        idle_safe: idle,
         idle_limit: plan.idle_connections.map(u64::from),
         used: flow.current,
         needed: flow.current_max,

@@ -230,5 +230,7 @@ async fn keep_house(local: Rc<web::Local>) {
         if !idle.is_empty() {
             idle.close_expired();
         }
+        drop(idle);
+        local.publish_idle();
     }
 }

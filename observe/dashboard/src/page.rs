@@ -11,6 +11,8 @@ use std::fmt::{Display, Write as _};
 use telemetry::Cause;
 use telemetry::clock::Calendar;
 
+/// What people read; runtime commands say `HAProxy`, because tools look for that word.
+const PRODUCT: &str = "Mainstay";
 const STYLE: &str = include_str!("page.css");
 
 /// What the page shows besides the numbers.
@@ -39,7 +41,7 @@ pub struct PageOptions {
 /// The page.
 pub fn html(snapshot: &Snapshot, request: &PageRequest, options: &PageOptions) -> String {
     let mut page = String::with_capacity(32 << 10);
-    head(snapshot, request, options, &mut page);
+    head(request, options, &mut page);
     summary(snapshot, request, options, &mut page);
     let selection = request.selection(&options.names);
     for group in groups(snapshot, &selection) {
@@ -100,21 +102,21 @@ fn groups<'s>(snapshot: &'s Snapshot, selection: &Selection) -> Vec<Group<'s>> {
     groups
 }
 
-fn head(snapshot: &Snapshot, request: &PageRequest, options: &PageOptions, page: &mut String) {
+fn head(request: &PageRequest, options: &PageOptions, page: &mut String) {
     page.push_str("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width\">");
     if let Some(seconds) = options.refresh_s.filter(|_| !request.no_refresh) {
         let _ = write!(page, "<meta http-equiv=\"refresh\" content=\"{seconds}\">");
     }
     let node = options.node.as_deref().unwrap_or("");
-    let _ = write!(page, "<title>{} {}</title>", Escaped(&snapshot.process.name), Escaped(node));
+    let _ = write!(page, "<title>{PRODUCT} {}</title>", Escaped(node));
     let _ = write!(page, "<style>{STYLE}</style></head><body>");
 }
 
 fn summary(snapshot: &Snapshot, request: &PageRequest, options: &PageOptions, page: &mut String) {
     let process = &snapshot.process;
     page.push_str("<header><h1>");
-    let _ = write!(page, "{}", Escaped(&process.name));
+    page.push_str(PRODUCT);
     if !options.hide_version {
         let _ = write!(page, " <small class=\"dim\">version {}</small>", Escaped(&process.version));
     }

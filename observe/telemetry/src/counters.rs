@@ -165,6 +165,8 @@ pub struct FlowCell {
     pub failed_rewrites: Counter,
     /// Our own faults.
     pub internal_errors: Counter,
+    /// Idle connections kept, as of the last second; not a sum over time.
+    pub idle: Counter,
     /// Unix milliseconds of the last request, 0 = never.
     pub last_session_ms: Counter,
     /// Time in queues.

@@ -149,6 +149,16 @@ impl Local {
         self.sites.borrow().get(name).cloned()
     }
 
+    /// Tells the counters how many idle connections each server has here. Called every second.
+    pub fn publish_idle(&self) {
+        let sites = self.sites.borrow();
+        let Some(site) = sites.values().next() else { return };
+        let idle = self.idle.borrow();
+        for server in site.pools.values().flat_map(|pool| &pool.servers) {
+            server.stats.at(self.worker.index).idle.set(idle.count(server) as u64);
+        }
+    }
+
     /// Follows changes of the system's time. Called every second.
     pub fn follow_wall_clock(&self) {
         self.wall_zero_us.set(wall_zero_us());
