@@ -9,6 +9,10 @@ ADVISORY_DB ?=
 BENCH ?=
 # Seconds for each fuzz target. Fuzzing needs the compiler's unstable switches.
 FUZZ_SECONDS ?= 60
+# The codecs play the same streams by themselves.
+ifneq ($(wildcard $(CORPUS)/index.tsv),)
+export MAINSTAY_CORPUS = $(abspath $(CORPUS))
+endif
 
 PACKAGES = haproxy nginx libnginx-mod-stream wrk redis-server postgresql chromium socat varnish \
            curl iproute2 util-linux python3

@@ -364,8 +364,6 @@ pub struct Cookie {
     pub domains: Vec<String>,
     /// Further attributes.
     pub attributes: Vec<String>,
-    /// Longest idle time.
-    pub max_idle: Option<Duration>,
     /// Longest life.
     pub max_life: Option<Duration>,
 }

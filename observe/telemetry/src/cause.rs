@@ -24,8 +24,6 @@ pub enum Cause {
     ClientTimeoutData,
     /// A rule denied it.
     Denied,
-    /// A rule ended it with our own answer.
-    Answered,
     /// No pool serves this request.
     NoPool,
     /// Every server is down.
@@ -76,10 +74,6 @@ pub enum Cause {
     ServerWentDown,
     /// A response rule denied it.
     ResponseDenied,
-    /// A limit of the balancer itself.
-    ProxyLimit,
-    /// The balancer is stopping or the session was shut down by the operator.
-    Killed,
     /// Our own fault.
     Internal,
 }
@@ -104,7 +98,7 @@ const fn row(
 }
 
 /// Label, log letters (who ended it, when), status, advice. Order as in the enum.
-const TABLE: [Row; 39] = [
+const TABLE: [Row; 36] = [
     row(Cause::BadRequest, "bad_request", "PR", 400, "the client sends an invalid request"),
     row(
         Cause::RequestTooBig,
@@ -139,7 +133,6 @@ const TABLE: [Row; 39] = [
     row(Cause::ClientAbortData, "client_abort_data", "CD", 0, "the client went away during the transfer"),
     row(Cause::ClientTimeoutData, "client_timeout_data", "cD", 0, "the client stopped reading or sending"),
     row(Cause::Denied, "denied", "PR", 403, "a rule denied it"),
-    row(Cause::Answered, "answered", "LR", 200, "answered by a rule"),
     row(Cause::NoPool, "no_pool", "SC", 503, "no route matches and there is no default pool"),
     row(
         Cause::AllDown,
@@ -213,8 +206,6 @@ const TABLE: [Row; 39] = [
     row(Cause::BodyTimeout, "body_timeout", "sD", 0, "the application stalled inside the body"),
     row(Cause::ServerWentDown, "server_went_down", "DH", 503, "the server failed its checks while it worked"),
     row(Cause::ResponseDenied, "response_denied", "PH", 502, "a response rule denied it"),
-    row(Cause::ProxyLimit, "proxy_limit", "RC", 503, "a limit of the balancer was reached"),
-    row(Cause::Killed, "killed", "KD", 0, "ended by the operator or a stop"),
     row(Cause::Internal, "internal", "IH", 500, "a fault of the balancer: please report it"),
 ];
 

@@ -391,8 +391,8 @@ fn requests_are_held_while_all_is_down() {
         pool.servers.iter().for_each(|s| s.set_health(Health::Down));
         waits(&pool, &ASK)
     };
-    pool.fail_waiting(Cause::Killed);
-    assert!(matches!(poll(&mut third), Poll::Ready(Err(Cause::Killed))));
+    pool.fail_waiting(Cause::QueueFull);
+    assert!(matches!(poll(&mut third), Poll::Ready(Err(Cause::QueueFull))));
 }
 
 #[test]

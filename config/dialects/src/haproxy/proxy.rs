@@ -270,7 +270,6 @@ pub(super) fn cookie(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done
         secure: false,
         domains: Vec::new(),
         attributes: Vec::new(),
-        max_idle: None,
         max_life: None,
     };
     let mut mode = None;

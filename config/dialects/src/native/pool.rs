@@ -452,7 +452,6 @@ impl Fieldset for Cookie {
             secure: false,
             domains: Vec::new(),
             attributes: Vec::new(),
-            max_idle: None,
             max_life: None,
         }
     }
@@ -469,7 +468,6 @@ impl Fieldset for Cookie {
             secure,
             domains,
             attributes,
-            max_idle,
             max_life,
         } = self;
         f.required("name", name);
@@ -482,7 +480,6 @@ impl Fieldset for Cookie {
         f.flag("secure", secure);
         f.list("domains", domains);
         f.list("attributes", attributes);
-        f.option("max_idle", max_idle);
         f.option("max_life", max_life);
     }
 }

@@ -671,7 +671,6 @@ fn cookie(mode: CookieMode) -> Cookie {
         secure: true,
         domains: vec![".a.test".into(), "b".into()],
         attributes: vec!["SameSite=Lax".into()],
-        max_idle: seconds(60),
         max_life: seconds(3600),
     }
 }
