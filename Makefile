@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # Folder of hostile byte streams for `make corpus`; used by `make test` when it is there.
 CORPUS ?= ../shared/corpus
+# A checkout of HAProxy's source for `make haproxy-tests`.
+CHECKOUT ?= ../haproxy
 # A clone of the RustSec advisory database for `make audit`, where it cannot be fetched.
 ADVISORY_DB ?=
 # Flags of the benchmark, such as BENCH="--case log --rounds 5".
@@ -22,7 +24,7 @@ PROGRAMS = haproxy nginx wrk redis-server psql chromium socat varnishd curl ip u
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: demo test tools bench faults fuzz audit corpus
+.PHONY: demo test tools bench faults fuzz audit corpus haproxy-tests
 
 demo: ## Mainstay with an unchanged haproxy.cfg in front of three instances; one is killed under load. ONCE=1 ends then
 	@for program in $(CARGO) cc ip unshare setpriv; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
@@ -75,3 +77,7 @@ audit: ## Licences, bans, sources and known advisories of the dependencies
 corpus: ## Hostile byte streams of CORPUS, whole and byte by byte: 0 DANGER, 0 HARD, no +open
 	$(CARGO) build --profile quick -p app
 	$(CARGO) xtask corpus "$(CORPUS)" --binary "$(TARGET)/quick/mainstay"
+
+haproxy-tests: tools ## HAProxy's own tests from CHECKOUT, with our binary in its place; a skip is a failure
+	$(CARGO) build -p app
+	$(CARGO) xtask haproxy-tests "$(CHECKOUT)" --binary "$(TARGET)/debug/mainstay"

@@ -7,6 +7,7 @@ mod demo;
 mod leaning;
 mod load;
 mod network;
+mod regtests;
 mod rules;
 mod source;
 mod tidy;
@@ -37,6 +38,8 @@ enum Chore {
     Audit(audit::Options),
     /// Play a corpus of hostile byte streams against the binary and hold it to the gate.
     Corpus(corpus::Options),
+    /// Run HAProxy's own tests from a checkout with our binary in its place; a skip is a failure.
+    HaproxyTests(regtests::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&root(), &options),
         Chore::Audit(options) => audit::run(&root(), &options),
         Chore::Corpus(options) => corpus::run(&options),
+        Chore::HaproxyTests(options) => regtests::run(&root(), &options),
     };
     outcome.map_or_else(
         |error| {
