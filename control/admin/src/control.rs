@@ -31,6 +31,13 @@ pub trait Control: Send + Sync {
     /// Changes a server. Refused when it makes no sense for this one (no check, static balancing, …).
     fn change_server(&self, pool: &str, server: &str, change: ServerChange) -> Result<(), Refusal>;
 
+    /// Adds a server to a pool, in maintenance and unchecked. `words` is what follows its name on a `server`
+    /// line. Gives its number.
+    fn add_server(&self, pool: &str, server: &str, words: &str) -> Result<u32, Refusal>;
+
+    /// Takes a server out of a pool for good: refused unless it is in maintenance and has no connections.
+    fn remove_server(&self, pool: &str, server: &str) -> Result<(), Refusal>;
+
     /// Changes a site.
     fn change_site(&self, site: &str, change: SiteChange) -> Result<(), Refusal>;
 

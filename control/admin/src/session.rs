@@ -321,6 +321,16 @@ pub(crate) mod tests {
             Ok(())
         }
 
+        fn add_server(&self, pool: &str, server: &str, words: &str) -> Result<u32, Refusal> {
+            self.0.lock().push(format!("add {pool}/{server} {words}"));
+            Ok(3)
+        }
+
+        fn remove_server(&self, pool: &str, server: &str) -> Result<(), Refusal> {
+            self.0.lock().push(format!("remove {pool}/{server}"));
+            Ok(())
+        }
+
         fn change_site(&self, site: &str, change: SiteChange) -> Result<(), Refusal> {
             self.0.lock().push(format!("{site} {change:?}"));
             Ok(())

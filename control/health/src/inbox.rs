@@ -65,7 +65,7 @@ impl Inbox {
 
     /// These servers are there now.
     pub fn follow(&self, pools: &[Arc<Pool>]) {
-        let servers = || pools.iter().flat_map(|pool| &pool.servers);
+        let servers = || pools.iter().flat_map(|pool| pool.servers().to_vec());
         let observed = servers().filter(|s| s.plan.observe.is_some() && s.plan.check.is_some());
         self.erring.store(Arc::new(observed.map(|s| (s.uid, AtomicBool::new(true))).collect()));
         let known: HashSet<u32> = servers().map(|s| s.uid).collect();

@@ -254,13 +254,13 @@ impl Task {
         let pool = Arc::clone(&watched.pool);
         let empty = pool.usable() + pool.usable_backups() == 0;
         let was_empty = std::mem::replace(&mut watched.empty, empty);
-        let none = !pool.servers.iter().any(|server| server.is_usable() && !server.suspect());
+        let none = !pool.servers().iter().any(|server| server.is_usable() && !server.suspect());
         let was_none = std::mem::replace(&mut watched.none, none);
         if empty && !was_empty {
             (self.emit)(&pool, Event::PoolEmpty { pool: name.to_string(), listen: false });
         }
         if none != was_none {
-            for server in &pool.servers {
+            for server in &*pool.servers() {
                 if let Some(entry) = self.entries.get_mut(&server.uid) {
                     entry.apply(now, Input::PoolHasNone(none));
                 }
@@ -272,14 +272,17 @@ impl Task {
     fn replace(&mut self, new: &Pools) {
         self.spread = f64::from(new.spread_percent.min(50)) / 100.0;
         let now = self.now();
-        let servers: Vec<_> = new.pools.iter().flat_map(|p| p.servers.iter().map(move |s| (p, s))).collect();
+        let of_pool = |pool: &Arc<Pool>| {
+            pool.servers().iter().map(|s| (Arc::clone(pool), Arc::clone(s))).collect::<Vec<_>>()
+        };
+        let servers: Vec<_> = new.pools.iter().flat_map(of_pool).collect();
         let known: HashSet<u32> = servers.iter().map(|(_, server)| server.uid).collect();
         self.entries.retain(|uid, _| known.contains(uid));
         let checked =
             servers.iter().filter(|(_, s)| s.plan.check.is_some() || s.plan.agent.is_some()).count();
         let mut index = 0;
         for (pool, server) in servers {
-            self.take_in(now, pool, server, index, checked);
+            self.take_in(now, &pool, &server, index, checked);
             index += usize::from(server.plan.check.is_some() || server.plan.agent.is_some());
         }
         self.watch(new);
@@ -318,7 +321,7 @@ impl Task {
             let name = pool.plan.name.clone();
             let (none, empty) = before.remove(&name).map_or((false, false), |w| (w.none, w.empty));
             // A pool of which nobody expects anything is not announced.
-            let empty = empty || pool.servers.is_empty() || pool.plan.disabled;
+            let empty = empty || pool.servers().is_empty() || pool.plan.disabled;
             self.pools.insert(name, Watched { pool: Arc::clone(pool), none, empty });
         }
         for pool in &new.pools {

@@ -11,7 +11,7 @@ use dashboard::{Admin, PageOptions, Scopes, Snapshot};
 use health::Checks;
 use listener::Accepting;
 use plan::site::Statistics;
-use pool::{AdminCause, AdminState, Health, Server, ServerEndpoint};
+use pool::{AddError, AdminCause, AdminState, Health, RemoveError, Server, ServerEndpoint};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
@@ -51,6 +51,17 @@ impl Desk {
         match (self.process.get(), self.cycle.load_full()) {
             (Some(process), Some(cycle)) => view::snapshot(process, &cycle),
             _ => Snapshot::default(),
+        }
+    }
+
+    /// Servers came or went: checks and idle connections follow.
+    fn follow_servers(&self, cycle: &Arc<Cycle>) {
+        if let Some(checks) = self.checks.get() {
+            let pools: Vec<_> = cycle.pools.values().cloned().collect();
+            checks.replace(&pools, cycle.plan.process.spread_checks_percent);
+        }
+        for worker in self.workers.get().into_iter().flatten() {
+            let _ = worker.send(Command::Purge(Arc::clone(cycle)));
         }
     }
 
@@ -131,7 +142,7 @@ impl Desk {
 
     fn change(&self, cycle: &Cycle, pool: &str, server: &str, change: &ServerChange) -> Result<(), Refusal> {
         let gone = || Refusal::new(format!("no server {pool}/{server}"));
-        let server = cycle.pools.get(pool).and_then(|pool| pool.server(server)).ok_or_else(gone)?;
+        let server = &cycle.pools.get(pool).and_then(|pool| pool.server(server)).ok_or_else(gone)?;
         let checks = self.checks.get();
         let switched = |done: Option<bool>, what: &str| match done {
             Some(true) => Ok(()),
@@ -171,6 +182,23 @@ impl Desk {
     }
 }
 
+/// The words of HAProxy for what the pool refuses.
+fn refused_addition(error: AddError) -> Refusal {
+    Refusal::new(match error {
+        AddError::NameTaken => "Already exists a server with the same name in backend.",
+        AddError::IdTaken => "Cannot attach server with this id: another server has it.",
+        AddError::FixedTable => "Backend must use a dynamic load balancing to support dynamic servers.",
+    })
+}
+
+fn refused_removal(error: RemoveError) -> Refusal {
+    Refusal::new(match error {
+        RemoveError::Unknown => "No such server.",
+        RemoveError::InService => "Only servers in maintenance mode can be deleted.",
+        RemoveError::Busy => "Server still has connections attached to it, cannot remove it.",
+    })
+}
+
 fn admin_state(state: Admin) -> AdminState {
     match state {
         Admin::Ready => AdminState::Ready,
@@ -194,6 +222,30 @@ impl Control for Desk {
     fn change_server(&self, pool: &str, server: &str, change: ServerChange) -> Result<(), Refusal> {
         let cycle = self.cycle.load_full().ok_or_else(|| Refusal::new("starting"))?;
         self.change(&cycle, pool, server, &change)
+    }
+
+    fn add_server(&self, pool: &str, server: &str, words: &str) -> Result<u32, Refusal> {
+        let cycle = self.cycle.load_full().ok_or_else(|| Refusal::new("starting"))?;
+        let pool = cycle.pools.get(pool).ok_or_else(|| Refusal::new("No such backend."))?;
+        let line = format!("{server} {words}");
+        let plan = dialects::haproxy::server_line(&line, pool.plan.mode)
+            .map_err(|problems| Refusal::new(problems.first().map(|p| p.what.clone()).unwrap_or_default()))?;
+        let server = pool.add(plan).map_err(refused_addition)?;
+        self.follow_servers(&cycle);
+        // HAProxy leaves the checks of such a server off until they are asked for.
+        if let Some(checks) = self.checks.get() {
+            checks.enable_checks(&server, false);
+            checks.enable_agent(&server, false);
+        }
+        Ok(server.plan.id)
+    }
+
+    fn remove_server(&self, pool: &str, server: &str) -> Result<(), Refusal> {
+        let cycle = self.cycle.load_full().ok_or_else(|| Refusal::new("starting"))?;
+        let pool = cycle.pools.get(pool).ok_or_else(|| Refusal::new("No such backend."))?;
+        pool.remove(server).map_err(refused_removal)?;
+        self.follow_servers(&cycle);
+        Ok(())
     }
 
     fn change_site(&self, site: &str, change: SiteChange) -> Result<(), Refusal> {
@@ -227,7 +279,7 @@ impl Control for Desk {
         cycle.sites.iter().for_each(|site| site.stats.clear(all));
         for pool in cycle.pools.values() {
             pool.stats.clear(all);
-            pool.servers.iter().for_each(|server| server.stats.clear(all));
+            pool.servers().iter().for_each(|server| server.stats.clear(all));
         }
     }
 }

@@ -218,7 +218,7 @@ fn unknown_names(
 /// The address that a name had so far: a name service that is away must not refuse a reload.
 fn last_address(before: &Pool, host: &str, port: u16) -> Option<SocketAddr> {
     let same = |server: &&Arc<pool::Server>| matches!(&server.plan.address, plan::ServerAddress::Name(name, p) if name == host && *p == port);
-    match before.servers.iter().find(same)?.address() {
+    match before.servers().iter().find(same)?.address() {
         pool::ServerEndpoint::Tcp(address) => Some(address),
         pool::ServerEndpoint::Unix(_) => None,
     }

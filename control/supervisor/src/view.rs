@@ -110,7 +110,8 @@ fn site(process: &Process, plan: &plan::Site, state: &crate::cycle::SiteState) -
 fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
     let plan = &pool.plan;
     let rates = process.rates.lock().of(&RateKey::Pool(plan.name.clone()));
-    let usable = |backup: bool| pool.servers.iter().filter(move |s| s.is_usable() && s.plan.backup == backup);
+    let servers = pool.servers();
+    let usable = |backup: bool| servers.iter().filter(move |s| s.is_usable() && s.plan.backup == backup);
     PoolView {
         name: plan.name.clone(),
         id: plan.id,
@@ -120,7 +121,7 @@ fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
         cookie: plan.cookie.as_ref().map(|c| c.name.clone()).unwrap_or_default(),
         flow: FlowView::of(&pool.stats, &rates, now_ms),
         limit: plan.full_connections.map_or_else(|| u64::from(process.quota.limit()) / 10, u64::from).max(1),
-        up: pool.servers.is_empty() || pool.is_up(),
+        up: servers.is_empty() || pool.is_up(),
         weight: pool.total_weight().into(),
         user_weight: usable(false).map(|s| u64::from(s.weight())).sum(),
         active: usable(false).count() as u64,
@@ -128,7 +129,7 @@ fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
         downs: pool.downs(),
         last_change_s: pool.last_change().as_secs(),
         down_s: pool.down_time().as_secs(),
-        servers: pool.servers.iter().map(|s| server_view(process, pool, s, now_ms)).collect(),
+        servers: servers.iter().map(|s| server_view(process, pool, s, now_ms)).collect(),
     }
 }
 
@@ -263,10 +264,9 @@ pub(crate) fn readings(process: &Process, cycle: &Cycle) -> Vec<(RateKey, Readin
     };
     let pools = cycle.pools.values().flat_map(|pool| {
         let name = &pool.plan.name;
-        let servers = pool
-            .servers
-            .iter()
-            .map(move |s| (RateKey::Server(name.clone(), s.plan.name.clone()), flow(&s.stats)));
+        let all = pool.servers();
+        let servers =
+            all.iter().map(move |s| (RateKey::Server(name.clone(), s.plan.name.clone()), flow(&s.stats)));
         servers.chain([(RateKey::Pool(name.clone()), flow(&pool.stats))]).collect::<Vec<_>>()
     });
     [(RateKey::Process, own)].into_iter().chain(sites).chain(pools).collect()

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Run(Arc<Cycle>),
     /// Something about the server with this uid changed: look again, whoever waits for it.
     Look(u32),
+    /// Servers were removed or moved: idle connections that lead nowhere are closed.
+    Purge(Arc<Cycle>),
     /// Connections of this site are taken, or not.
     Accept(String, Accepting),
     /// Stop accepting and end idle connections; those in use go on.
@@ -111,6 +113,7 @@ impl Station {
             match command {
                 Command::Run(cycle) => self.follow(&cycle),
                 Command::Look(uid) => self.worker.deadlines.wake_watching(uid),
+                Command::Purge(cycle) => self.purge(&cycle),
                 Command::Accept(site, accepting) => {
                     let of_site = self.intakes.values().filter(|intake| intake.site == site);
                     of_site.for_each(|intake| tell(&intake.command, accepting));
@@ -128,11 +131,7 @@ impl Station {
     fn follow(&mut self, cycle: &Arc<Cycle>) {
         self.web.replace(Arc::clone(&cycle.http));
         *self.tcp_sites.borrow_mut() = Arc::clone(&cycle.tcp);
-        let pools = Arc::clone(&cycle.pools);
-        self.web
-            .idle
-            .borrow_mut()
-            .purge(|server| pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server)));
+        self.purge(cycle);
         let listeners = cycle.listeners();
         let wanted: HashMap<*const Listener, &Arc<Listener>> =
             listeners.iter().map(|l| (Arc::as_ptr(l), l)).collect();
@@ -149,6 +148,13 @@ impl Station {
                 self.intakes.insert(key, running);
             }
         }
+    }
+
+    fn purge(&self, cycle: &Cycle) {
+        let in_use = |server: &pool::Server| {
+            cycle.pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server))
+        };
+        self.web.idle.borrow_mut().purge(in_use);
     }
 
     fn accept(&self, listener: &Arc<Listener>) -> watch::Sender<Accepting> {

@@ -22,6 +22,7 @@ mod observer;
 mod pool;
 mod queue;
 mod report;
+mod roster;
 mod server;
 mod slot;
 
@@ -33,5 +34,6 @@ pub use observer::{Change, NoObserver, Observer, Outcome};
 pub use pool::{Admission, Ask, Pool};
 pub use queue::{WaitReason, Waiting};
 pub use report::{CheckReport, CheckStatus};
+pub use roster::{AddError, RemoveError};
 pub use server::{AdminCause, AdminState, Health, Server, ServerEndpoint};
 pub use slot::Slot;

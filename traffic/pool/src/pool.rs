@@ -5,12 +5,13 @@ use crate::choice::{Choice, Table, Turns, Want, Wish, hash_of};
 use crate::clock::Clock;
 use crate::observer::Observer;
 use crate::queue::{Entry, Lobby, WaitReason, Waiting};
-use crate::server::{Household, Record, Server, ServerEndpoint};
+use crate::roster::{AddError, RemoveError, Roster};
+use crate::server::{AdminCause, AdminState, Household, Record, Server, ServerEndpoint};
 use crate::slot::{Member, Slot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use plan::ServerAddress;
-use std::collections::HashMap;
+use plan::pool::{Balance, HashMethod};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,13 +24,12 @@ use telemetry::{Cause, Counter, FlowStats};
 pub struct Pool {
     /// What was configured.
     pub plan: Arc<plan::Pool>,
-    /// All servers, in order of the file.
-    pub servers: Vec<Arc<Server>>,
     /// Counters of the whole pool.
     pub stats: Arc<FlowStats>,
     core: Arc<Core>,
-    by_name: HashMap<String, usize>,
-    by_cookie: HashMap<Vec<u8>, usize>,
+    house: Household,
+    /// Servers are added and removed one at a time.
+    changing: Mutex<()>,
 }
 
 /// A request that asks for a place.
@@ -63,7 +63,7 @@ pub enum Admission {
 /// What tickets and servers need of a pool.
 pub(crate) struct Core {
     plan: Arc<plan::Pool>,
-    servers: Vec<Member>,
+    roster: ArcSwap<Roster>,
     pub(crate) stats: Arc<FlowStats>,
     pub(crate) table: ArcSwap<Table>,
     pub(crate) lobby: Arc<Lobby>,
@@ -110,15 +110,15 @@ impl Pool {
         let house = household(plan, workers, previous, observer, clock);
         let server = |plan: &plan::Server| {
             let before = previous.and_then(|pool| pool.server(&plan.name));
-            Arc::new(Server::new(plan, &house, before.map(|s| &**s), endpoint(&plan.address, resolve)))
+            Arc::new(Server::new(plan, &house, before.as_deref(), endpoint(&plan.address, resolve)))
         };
         let servers: Vec<_> = plan.servers.iter().map(server).collect();
-        Pool::over(Arc::new(plan.clone()), servers, house, previous)
+        Pool::over(Arc::new(plan.clone()), &servers, house, previous)
     }
 
     fn over(
         plan: Arc<plan::Pool>,
-        servers: Vec<Arc<Server>>,
+        servers: &[Arc<Server>],
         house: Household,
         previous: Option<&Pool>,
     ) -> Pool {
@@ -128,33 +128,23 @@ impl Pool {
         let core = Arc::new(Core {
             table: ArcSwap::from_pointee(Table::build(&plan, &members, now_ms)),
             plan: Arc::clone(&plan),
-            servers: members,
+            roster: ArcSwap::from_pointee(Roster::new(members)),
             stats: Arc::clone(&house.pool_stats),
-            lobby: house.lobby,
+            lobby: Arc::clone(&house.lobby),
             turn: Padded::default(),
             alone: Mutex::new(1),
             refreshing: Mutex::new(()),
             budget: Mutex::default(),
             asked: (0..house.workers).map(|_| Padded::default()).collect(),
             record: previous.map_or_else(record, |pool| Arc::clone(&pool.core.record)),
-            clock: house.clock,
+            clock: house.clock.clone(),
         });
-        for server in &servers {
+        for server in servers {
             server.state.join(Arc::downgrade(&core));
         }
         // A change between the first table and joining would be missed.
         core.refresh();
-        let index = |of: &dyn Fn(&plan::Server) -> Option<Vec<u8>>| -> HashMap<Vec<u8>, usize> {
-            servers.iter().enumerate().rev().filter_map(|(at, s)| Some((of(&s.plan)?, at))).collect()
-        };
-        Pool {
-            by_name: servers.iter().enumerate().rev().map(|(at, s)| (s.plan.name.clone(), at)).collect(),
-            by_cookie: index(&|s| s.cookie.clone().map(String::into_bytes)),
-            stats: house.pool_stats,
-            plan,
-            servers,
-            core,
-        }
+        Pool { stats: Arc::clone(&house.pool_stats), plan, core, house, changing: Mutex::default() }
     }
 
     /// Asks for a place at a server.
@@ -200,14 +190,81 @@ impl Pool {
         self.core.table.load().serves(server.uid).is_some()
     }
 
+    /// All servers at this moment: in order of the file, then those added since.
+    pub fn servers(&self) -> Arc<[Arc<Server>]> {
+        Arc::clone(&self.core.roster.load().servers)
+    }
+
     /// A server by name.
-    pub fn server(&self, name: &str) -> Option<&Arc<Server>> {
-        self.by_name.get(name).map(|&at| &self.servers[at])
+    pub fn server(&self, name: &str) -> Option<Arc<Server>> {
+        self.core.roster.load().by_name(name).map(|member| Arc::clone(member))
+    }
+
+    /// A server by number.
+    pub fn server_by_id(&self, id: u32) -> Option<Arc<Server>> {
+        self.core.roster.load().by_id(id).map(|member| Arc::clone(member))
     }
 
     /// The server with this value of the persistence cookie.
-    pub fn server_by_cookie(&self, value: &[u8]) -> Option<&Arc<Server>> {
-        self.by_cookie.get(value).map(|&at| &self.servers[at])
+    pub fn server_by_cookie(&self, value: &[u8]) -> Option<Arc<Server>> {
+        self.core.roster.load().by_cookie(value).map(|member| Arc::clone(member))
+    }
+
+    /// False when the way of balancing is defined over a fixed table: keys would move to other servers, or
+    /// turns be lost, if servers came and went.
+    pub fn is_dynamic(&self) -> bool {
+        match self.plan.balance {
+            Balance::RoundRobin | Balance::LeastConnections | Balance::First | Balance::Random(_) => true,
+            Balance::StaticRoundRobin => false,
+            _ => self.plan.hash.method == HashMethod::Consistent,
+        }
+    }
+
+    /// Adds a server behind the others. It begins in maintenance by the operator. Number 0 = the lowest that
+    /// is free. Checks follow when they are told of the pool again.
+    pub fn add(&self, mut plan: plan::Server) -> Result<Arc<Server>, AddError> {
+        let _alone = self.changing.lock();
+        let roster = self.core.roster.load_full();
+        if !self.is_dynamic() {
+            return Err(AddError::FixedTable);
+        }
+        if roster.by_name(&plan.name).is_some() {
+            return Err(AddError::NameTaken);
+        }
+        if plan.id == 0 {
+            plan.id = roster.free_id();
+        } else if roster.by_id(plan.id).is_some() {
+            return Err(AddError::IdTaken);
+        }
+        let server = Arc::new(Server::new(&plan, &self.house, None, endpoint(&plan.address, &|_, _| None)));
+        server.set_admin(AdminState::Maintenance, AdminCause::Operator);
+        server.state.join(Arc::downgrade(&self.core));
+        let member = Member::new(&server, self.house.workers);
+        self.core.roster.store(Arc::new(roster.with(member)));
+        self.core.refresh();
+        Ok(server)
+    }
+
+    /// Takes a server away for good. Refused unless it is in maintenance and nothing is at it or waits for
+    /// it. Idle connections to it are found by [`Idle::purge`](crate::Idle::purge).
+    pub fn remove(&self, name: &str) -> Result<Arc<Server>, RemoveError> {
+        let _alone = self.changing.lock();
+        let roster = self.core.roster.load_full();
+        let server = roster.by_name(name).ok_or(RemoveError::Unknown)?;
+        if server.admin() != AdminState::Maintenance {
+            return Err(RemoveError::InService);
+        }
+        if server.stats.current.now() + server.stats.queue.now() > 0 {
+            return Err(RemoveError::Busy);
+        }
+        self.core.roster.store(Arc::new(roster.without(server.uid)));
+        self.core.refresh();
+        Ok(Arc::clone(server))
+    }
+
+    /// True when this server belongs to the pool now, in use or not.
+    pub fn has(&self, server: &Server) -> bool {
+        self.core.roster.load().by_uid(server.uid).is_some()
     }
 
     /// Makes the tables anew. The setters of [`Server`] do it by themselves.
@@ -246,7 +303,7 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("name", &self.plan.name).field("servers", &self.servers).finish()
+        f.debug_struct("Pool").field("name", &self.plan.name).field("servers", &self.servers()).finish()
     }
 }
 
@@ -255,7 +312,7 @@ impl Core {
     pub(crate) fn refresh(self: &Arc<Core>) {
         let one_at_a_time = self.refreshing.lock();
         let now_ms = self.clock.now_ms();
-        let table = Table::build(&self.plan, &self.servers, now_ms);
+        let table = Table::build(&self.plan, &self.roster.load().members, now_ms);
         let mut record = self.record.lock();
         if record.note(!table.is_empty(), now_ms) && table.is_empty() {
             record.count_down();
@@ -266,12 +323,13 @@ impl Core {
         self.lobby.settle(self);
     }
 
-    pub(crate) fn by_uid(&self, uid: u32) -> Option<&Member> {
-        self.servers.iter().find(|server| server.uid == uid)
+    pub(crate) fn by_uid(&self, uid: u32) -> Option<Arc<Server>> {
+        self.roster.load().by_uid(uid).map(|member| Arc::clone(member))
     }
 
     pub(crate) fn cut_backups(&self) {
-        self.servers.iter().filter(|server| server.plan.backup).for_each(|server| server.cut_connections());
+        let servers = Arc::clone(&self.roster.load().servers);
+        servers.iter().filter(|server| server.plan.backup).for_each(|server| server.cut_connections());
     }
 
     /// Counts a choice of balancing. On the worker that asked.
@@ -286,7 +344,8 @@ impl Core {
     /// `None`: its server does not take it, another may.
     fn admit_bound(self: &Arc<Core>, bound: &Arc<Server>, ask: &Ask<'_>) -> Option<Admission> {
         // The caller's may be of the cycle before: this cycle's form of the same server counts.
-        let bound = self.by_uid(bound.uid)?;
+        let roster = self.roster.load();
+        let bound = roster.by_uid(bound.uid)?;
         let failed = ask.tried.contains(&bound.uid) || !bound.takes_bound();
         if failed && !ask.force_bound {
             return None;

@@ -251,7 +251,7 @@ impl Lobby {
             return false;
         }
         self.remove(queues, Some(uid), &ticket);
-        ticket.end(Turn::Given(Slot::entered(Held::Own(Arc::clone(server)), ticket.balanced)), wake);
+        ticket.end(Turn::Given(Slot::entered(Held::Own(server), ticket.balanced)), wake);
         true
     }
 

@@ -253,12 +253,12 @@ impl Server {
     /// Gives it another address. Idle connections to the old one are found by
     /// [`Idle::purge`](crate::Idle::purge).
     pub fn set_address(&self, address: ServerEndpoint) {
-        if *self.state.address.load_full() == address {
-            return;
+        let address = Arc::new(address);
+        let before = self.state.address.swap(Arc::clone(&address));
+        if before != address {
+            self.changed(Change::Address);
         }
-        self.state.address.store(Arc::new(address));
-        self.word(AdminCause::Resolution, AdminState::Ready);
-        self.changed(Change::Address);
+        self.set_admin(AdminState::Ready, AdminCause::Resolution);
     }
 
     /// True when a connection to `endpoint` is one to this server, as it is now.

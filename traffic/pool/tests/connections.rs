@@ -29,7 +29,7 @@ impl Site {
     async fn open(change: impl FnOnce(&mut plan::Server)) -> Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let pool = pool_of(ServerAddress::Tcp(listener.local_addr().unwrap()), change);
-        Site { listener, server: Arc::clone(&pool.servers[0]) }
+        Site { listener, server: Arc::clone(&pool.servers()[0]) }
     }
 
     /// A connection used by `client`, and its other end.
@@ -72,13 +72,13 @@ async fn failures_have_causes() {
     };
     let cause = |address: ServerAddress| async move {
         let pool = pool_of(address, |_| ());
-        connect(&pool.servers[0], b"").await.unwrap_err().cause
+        connect(&pool.servers()[0], b"").await.unwrap_err().cause
     };
     assert_eq!(cause(ServerAddress::Tcp(closed)).await, Cause::ConnectRefused);
     assert_eq!(cause(ServerAddress::Unix("/nowhere/at/all.sock".into())).await, Cause::ConnectRefused);
     assert_eq!(cause(ServerAddress::Transparent).await, Cause::Internal);
     let foreign = pool_of(ServerAddress::Tcp(closed), |s| s.source = Some("192.0.2.77:0".parse().unwrap()));
-    let error = connect(&foreign.servers[0], b"").await.unwrap_err();
+    let error = connect(&foreign.servers()[0], b"").await.unwrap_err();
     assert_eq!(error.cause, Cause::NoLocalResource, "{}", error.error);
 }
 
@@ -88,7 +88,8 @@ async fn unix_sockets_are_servers_too() {
     let path = folder.path().join("app.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let pool = pool_of(ServerAddress::Unix(path), |_| ());
-    let (made, accepted) = tokio::join!(connect(&pool.servers[0], b""), listener.accept());
+    let servers = pool.servers();
+    let (made, accepted) = tokio::join!(connect(&servers[0], b""), listener.accept());
     made.unwrap().stream.write_all(b"x").await.unwrap();
     assert_eq!(accepted.unwrap().0.read_u8().await.unwrap(), b'x');
 }
@@ -98,14 +99,15 @@ async fn where_the_client_wanted_to_go() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to: SocketAddr = listener.local_addr().unwrap();
     let pool = pool_of(ServerAddress::Transparent, |_| ());
-    let (made, _accepted) = tokio::join!(connect_for(&pool.servers[0], Some(to), b""), listener.accept());
+    let servers = pool.servers();
+    let (made, _accepted) = tokio::join!(connect_for(&servers[0], Some(to), b""), listener.accept());
     let mut made = made.unwrap();
     assert!(made.private, "it must not serve a client that wanted to go elsewhere");
     made.owner = 1;
     let mut idle = Idle::new(IdleLimits::default());
     idle.put(made, Reuse::Always);
-    assert!(idle.take(&pool.servers[0], 2, Reuse::Always, false).is_none());
-    assert!(idle.take(&pool.servers[0], 1, Reuse::Always, false).is_some());
+    assert!(idle.take(&pool.servers()[0], 2, Reuse::Always, false).is_none());
+    assert!(idle.take(&pool.servers()[0], 1, Reuse::Always, false).is_some());
 }
 
 /// Who may take an idle connection that client 1 used `uses` times: the first and later requests of client

@@ -75,8 +75,8 @@ impl World {
 
     fn admit(&mut self) {
         let key = self.random.u32(..).to_be_bytes();
-        let bound = self.random.choice(&self.pool.servers).filter(|_| self.random.u32(0..5) == 0).cloned();
-        let tried = self.random.choice(&self.pool.servers).map_or(0, |s| s.uid);
+        let bound = self.random.choice(&*self.pool.servers()).filter(|_| self.random.u32(0..5) == 0).cloned();
+        let tried = self.random.choice(&*self.pool.servers()).map_or(0, |s| s.uid);
         let ask = Ask {
             key: self.random.bool().then_some(&key[..]),
             bound: bound.as_ref(),
@@ -101,7 +101,7 @@ impl World {
         let bound = ask.bound.is_some_and(|bound| bound.uid == server.uid) && !slot.balanced;
         assert!(takes(server) || (bound && server.takes_bound()), "seed {}: chose {server:?}", self.seed);
         assert!(within_limit(server), "seed {}: {server:?} is over its limit", self.seed);
-        let others = self.pool.servers.iter().any(|s| self.pool.in_use(s) && !ask.tried.contains(&s.uid));
+        let others = self.pool.servers().iter().any(|s| self.pool.in_use(s) && !ask.tried.contains(&s.uid));
         assert!(bound || !others || !ask.tried.contains(&server.uid), "seed {}: tried again", self.seed);
         self.slots.push(slot);
     }
@@ -122,7 +122,7 @@ impl World {
 
     fn accident(&mut self) {
         let random = &mut self.random;
-        let Some(server) = random.choice(&self.pool.servers) else { return };
+        let Some(server) = random.choice(&*self.pool.servers()).cloned() else { return };
         match random.u32(0..8) {
             0 => server.set_health(Health::Down),
             1 | 2 => server.set_health(Health::Up),
@@ -168,12 +168,13 @@ impl World {
     fn check(&self, step: usize) {
         let seed = self.seed;
         assert_eq!(self.pool.stats.current.now() as usize, self.slots.len(), "seed {seed} step {step}");
-        for server in &self.pool.servers {
+        for server in &*self.pool.servers() {
             let held = self.slots.iter().filter(|slot| slot.server().uid == server.uid).count();
             assert_eq!(server.stats.current.now() as usize, held, "seed {seed} step {step}");
         }
         let waits = self.waiting.iter().any(|guest| guest.plain && Arc::ptr_eq(&guest.pool, &self.pool));
-        let free = self.pool.servers.iter().find(|s| self.pool.in_use(s) && has_place(s));
+        let servers = self.pool.servers();
+        let free = servers.iter().find(|s| self.pool.in_use(s) && has_place(s));
         assert!(!waits || free.is_none(), "seed {seed} step {step}: {free:?} is free and someone waits");
     }
 }
@@ -250,11 +251,12 @@ fn four_threads_share_three_places() {
     });
     assert!(most.load(SeqCst) <= 3);
     assert_eq!((pool.stats.current.now(), pool.stats.queue.now()), (0, 0));
-    assert!(pool.servers[0].stats.current.max() <= 1 && pool.servers[1].stats.current.max() <= 2);
+    assert!(pool.servers()[0].stats.current.max() <= 1 && pool.servers()[1].stats.current.max() <= 2);
 }
 
 async fn work(pool: &Arc<Pool>, most: &AtomicU32, worker: usize, n: usize) {
-    let bound = n.is_multiple_of(7).then(|| &pool.servers[n % 2]);
+    let servers = pool.servers();
+    let bound = n.is_multiple_of(7).then(|| &servers[n % 2]);
     let ask = Ask { worker, bound, may_wait: true, ..Ask::default() };
     let slot = match pool.admit(&ask) {
         Admission::Served(slot) => slot,

@@ -88,7 +88,7 @@ fn sequence(pool: &Arc<Pool>, count: usize) -> String {
     (0..count).map(|_| name(&served(pool, &ASK))[1..].to_string()).collect()
 }
 
-fn server<'a>(pool: &'a Pool, name: &str) -> &'a Arc<Server> {
+fn server(pool: &Pool, name: &str) -> Arc<Server> {
     pool.server(name).unwrap()
 }
 
@@ -138,7 +138,7 @@ fn least_connections_under_four_threads() {
         let all: Vec<_> = (0..4).map(|worker| scope.spawn(move || ask(worker))).collect();
         all.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    for server in &pool.servers {
+    for server in &*pool.servers() {
         assert_eq!(server.stats.current.now(), 200);
     }
     drop(held);
@@ -241,7 +241,7 @@ fn a_retry_goes_elsewhere() {
     for _ in 0..6 {
         assert_eq!(name(&served(&pool, &Ask { tried: &[failed, also], ..ASK })), "s3");
     }
-    let all: Vec<u32> = pool.servers.iter().map(|s| s.uid).collect();
+    let all: Vec<u32> = pool.servers().iter().map(|s| s.uid).collect();
     let _any = served(&pool, &Ask { tried: &all, ..ASK });
 }
 
@@ -249,7 +249,7 @@ fn a_retry_goes_elsewhere() {
 fn persistence_reaches_a_drained_server_but_not_one_that_is_down() {
     let pool = run(&plan(2, |p| p.servers[1].cookie = Some("two".into())));
     let bound = pool.server_by_cookie(b"two").unwrap();
-    let ask = Ask { bound: Some(bound), ..ASK };
+    let ask = Ask { bound: Some(&bound), ..ASK };
     let slot = served(&pool, &ask);
     assert_eq!((name(&slot), slot.balanced), ("s2", false));
     drop(slot);
@@ -299,7 +299,7 @@ fn bound_requests_wait_for_their_server_and_go_before_others() {
         p.servers[0].max_queue = Some(1);
     }));
     let (one, _two) = (served(&pool, &ASK), served(&pool, &ASK));
-    let bound = Arc::clone(server(&pool, "s1"));
+    let bound = server(&pool, "s1");
     let mut anyone = waits(&pool, &ASK);
     let ask = Ask { bound: Some(&bound), ..ASK };
     let mut own = waits(&pool, &ask);
@@ -317,7 +317,7 @@ fn bound_requests_wait_for_their_server_and_go_before_others() {
 #[test]
 fn when_their_server_fails_bound_requests_go_elsewhere() {
     let pool = run(&plan(2, |p| p.servers[0].max_connections = Some(1)));
-    let bound = Arc::clone(server(&pool, "s1"));
+    let bound = server(&pool, "s1");
     let ask = Ask { bound: Some(&bound), ..ASK };
     let _one = served(&pool, &ask);
     let mut own = waits(&pool, &ask);
@@ -381,14 +381,14 @@ fn the_limit_grows_with_the_load() {
 #[test]
 fn requests_are_held_while_all_is_down() {
     let pool = run(&plan(2, |p| p.hold = Some(Duration::from_secs(10))));
-    pool.servers.iter().for_each(|s| s.set_health(Health::Down));
+    pool.servers().iter().for_each(|s| s.set_health(Health::Down));
     let (mut first, mut second) = (waits(&pool, &ASK), waits(&pool, &ASK));
     assert_eq!(first.reason(), WaitReason::NoServer);
     assert!(poll(&mut first).is_pending());
     server(&pool, "s2").set_health(Health::Up);
     assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
     let mut third = {
-        pool.servers.iter().for_each(|s| s.set_health(Health::Down));
+        pool.servers().iter().for_each(|s| s.set_health(Health::Down));
         waits(&pool, &ASK)
     };
     pool.fail_waiting(Cause::QueueFull);
@@ -541,7 +541,7 @@ fn bounded_loads_spill_over() {
         };
     }));
     let held: Vec<Slot> = (0..100).map(|_| served(&pool, &Ask { key: Some(b"/hot"), ..ASK })).collect();
-    let most = pool.servers.iter().map(|s| s.stats.current.now()).max().unwrap();
+    let most = pool.servers().iter().map(|s| s.stats.current.now()).max().unwrap();
     assert!(most <= 38, "one and a half times the average: {most}");
     drop(held);
 }
@@ -615,4 +615,77 @@ async fn a_waiting_task_is_woken() {
     let free = std::thread::spawn(move || drop(one));
     assert_eq!(name(&waiting.await.unwrap()), "s1");
     free.join().unwrap();
+}
+
+/// A server as one would be described at run time.
+fn newcomer(name: &str) -> plan::Server {
+    plan::Server::new(Place::none(), name, 0, ServerAddress::Tcp(([127, 0, 0, 1], 2000).into()))
+}
+
+#[test]
+fn a_server_is_added_and_takes_its_turns_once_enabled() {
+    let pool = run(&plan(2, |p| p.servers[1].id = 3));
+    assert_eq!(sequence(&pool, 2), "12");
+    let added = pool.add(newcomer("s9")).unwrap();
+    assert_eq!((added.plan.id, added.admin()), (2, AdminState::Maintenance), "the lowest free number");
+    assert_eq!(sequence(&pool, 4), "1212");
+    added.set_admin(AdminState::Ready, AdminCause::Operator);
+    let round = sequence(&pool, 9);
+    assert!(["1", "2", "9"].iter().all(|s| round.matches(s).count() == 3), "{round}");
+    assert_eq!(added.stats.sum(|cell| &cell.balanced), 3);
+    assert_eq!(pool.servers().len(), 3);
+}
+
+#[test]
+fn an_addition_that_cannot_be_is_refused() {
+    let pool = run(&plan(2, |_| ()));
+    assert_eq!(pool.add(newcomer("s1")).unwrap_err(), pool::AddError::NameTaken);
+    assert_eq!(pool.add(plan::Server { id: 2, ..newcomer("s9") }).unwrap_err(), pool::AddError::IdTaken);
+    let fixed = run(&plan(2, |p| p.balance = Balance::StaticRoundRobin));
+    assert_eq!(fixed.add(newcomer("s9")).unwrap_err(), pool::AddError::FixedTable);
+}
+
+#[test]
+fn a_server_leaves_only_when_nothing_is_at_it() {
+    let pool = run(&plan(2, |_| ()));
+    let slot = served(&pool, &ASK);
+    assert_eq!(name(&slot), "s1");
+    assert_eq!(pool.remove("s7").unwrap_err(), pool::RemoveError::Unknown);
+    assert_eq!(pool.remove("s1").unwrap_err(), pool::RemoveError::InService);
+    server(&pool, "s1").set_admin(AdminState::Maintenance, AdminCause::Operator);
+    assert_eq!(pool.remove("s1").unwrap_err(), pool::RemoveError::Busy);
+    drop(slot);
+    let gone = pool.remove("s1").unwrap();
+    assert!(!pool.has(&gone) && pool.server("s1").is_none());
+    assert_eq!(sequence(&pool, 3), "222");
+    assert_eq!(pool.add(newcomer("s1")).unwrap().plan.id, 1, "its number is free again");
+}
+
+#[test]
+fn servers_come_and_go_while_four_threads_ask() {
+    let pool = run(&plan(2, |p| p.balance = Balance::LeastConnections));
+    let asked = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (pool, asked) = (&pool, &asked);
+            scope.spawn(move || {
+                for _ in 0..2000 {
+                    drop(served(pool, &Ask { worker, ..ASK }));
+                    asked.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        while asked.load(Relaxed) < 8000 {
+            let added = pool.add(newcomer("s9")).unwrap();
+            added.set_admin(AdminState::Ready, AdminCause::Operator);
+            std::thread::yield_now();
+            added.set_admin(AdminState::Maintenance, AdminCause::Operator);
+            while pool.remove("s9").is_err() {
+                std::thread::yield_now();
+            }
+        }
+    });
+    assert_eq!(pool.stats.current.now(), 0);
+    assert_eq!(pool.stats.sum(|cell| &cell.balanced), 8000);
+    assert_eq!(pool.servers().len(), 2);
 }

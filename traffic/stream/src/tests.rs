@@ -217,7 +217,7 @@ fn a_dialogue_passes_and_is_counted_while_it_lives() {
             expect(&mut server, b"hello").await;
             server.write_all(b"good morning").await.unwrap();
             expect(&mut client, b"good morning").await;
-            let (first, sum) = (&world.pool.servers[0].stats, world.stats.sum(|c| &c.bytes_out));
+            let (first, sum) = (&world.pool.servers()[0].stats, world.stats.sum(|c| &c.bytes_out));
             assert_eq!((sum, first.sum(|c| &c.bytes_in), first.current.now()), (12, 5, 1));
             client.shutdown().await.unwrap();
             expect_end(&mut server).await;
@@ -276,7 +276,7 @@ fn a_refused_connection_goes_to_another_server() {
             drop(world.servers.remove(0));
             drop(dialogue(&world).await);
             assert_eq!(world.line().await, "front db/db2 -- in 1 out 0 retries +1");
-            assert_eq!(world.pool.servers[0].stats.sum(|c| &c.connect_errors), 1);
+            assert_eq!(world.pool.servers()[0].stats.sum(|c| &c.connect_errors), 1);
             assert_eq!(world.pool.stats.sum(|c| &c.redispatches), 1);
         },
     );
@@ -428,7 +428,7 @@ fn connections_are_cut_when_their_server_goes_down() {
         |s| s.pool.servers[0].cut_when_down = true,
         async |world| {
             let (mut client, mut server) = dialogue(&world).await;
-            let first = &world.pool.servers[0];
+            let first = &Arc::clone(&world.pool.servers()[0]);
             world.worker.deadlines.wake_watching(first.uid);
             server.write_all(b"y").await.unwrap();
             expect(&mut client, b"y").await;

@@ -120,7 +120,7 @@ impl Tries {
             && self.left > 0
             && exchange.idempotent
             && retry.redispatch != Redispatch::Never
-            && pool.servers.iter().any(|s| {
+            && pool.servers().iter().any(|s| {
                 s.is_usable()
                     && !self.tried.contains(&s.uid)
                     && exchange.server.as_ref().is_none_or(|now| now.uid != s.uid)

@@ -154,8 +154,8 @@ impl Local {
         let sites = self.sites.borrow();
         let Some(site) = sites.values().next() else { return };
         let idle = self.idle.borrow();
-        for server in site.pools.values().flat_map(|pool| &pool.servers) {
-            server.stats.at(self.worker.index).idle.set(idle.count(server) as u64);
+        for server in site.pools.values().flat_map(|pool| pool.servers().to_vec()) {
+            server.stats.at(self.worker.index).idle.set(idle.count(&server) as u64);
         }
     }
 

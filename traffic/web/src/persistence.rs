@@ -13,13 +13,13 @@ pub(crate) fn bound(pool: &Pool, exchange: &mut Exchange, request: &RequestHead)
     let cookie = pool.plan.cookie.as_ref()?;
     let named = value(request, cookie.name.as_bytes());
     let server = named.and_then(|value| pool.server_by_cookie(server_part(cookie, value)));
-    exchange.cookie_letters[0] = match (named, server) {
+    exchange.cookie_letters[0] = match (named, &server) {
         (None, _) => b'N',
         (Some(_), None) => b'I',
         (Some(_), Some(server)) if server.is_usable() => b'V',
         (Some(_), Some(_)) => b'D',
     };
-    server.filter(|server| server.is_usable()).cloned()
+    server.filter(|server| server.is_usable())
 }
 
 /// Takes our cookie out of the request where the application must not see it.

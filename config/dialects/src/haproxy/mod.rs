@@ -79,6 +79,30 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
     finish::draft(reader.shared, reader.proxies)
 }
 
+/// Reads one server as a `server` line without that word describes it: for a server added at run time.
+/// `default-server` does not apply. Number 0 = none was said.
+pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<plan::Problem>> {
+    let mode = if mode == plan::Mode::Http { "http" } else { "tcp" };
+    let text = format!("backend at-run-time\nmode {mode}\nserver {}\n", text.replace(['\n', '\r'], " "));
+    let mut source = Source::new(&crate::NoSources);
+    source.add(&Arc::from("runtime"), text.as_bytes());
+    let Source { sections, problems, notes, environment, .. } = source;
+    let shared = Shared {
+        sources: &crate::NoSources,
+        options: Options::default(),
+        environment,
+        problems,
+        notes,
+        process: Process::default(),
+        userlists: HashMap::new(),
+        references: RefCell::new(Vec::new()),
+    };
+    let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
+    sections.iter().for_each(|section| reader.section(section));
+    let server = reader.proxies.pop().and_then(|proxy| proxy.pool.servers.into_iter().next());
+    server.filter(|_| reader.shared.problems.is_empty()).ok_or(reader.shared.problems)
+}
+
 /// True when this word opens a section of the language.
 pub(crate) fn is_section(word: &str) -> bool {
     SECTIONS.iter().any(|s| s.name == word)
@@ -294,4 +318,20 @@ fn unknown(scene: &Scene<'_, '_>, word: &str) -> Said {
     }
     let hint = keywords::nearest(word, PROXY.iter().map(|e| e.name));
     Said::new(format!("unknown keyword '{word}' in a {section} section")).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_server_is_described_at_run_time() {
+        let server = server_line("s3 10.0.0.3:80 weight 7 check", plan::Mode::Http).unwrap();
+        assert_eq!((server.name.as_str(), server.id, server.weight), ("s3", 0, 7));
+        assert!(server.check.is_some());
+        assert_eq!(server_line("s3 10.0.0.3:80 id 9", plan::Mode::Tcp).unwrap().id, 9);
+        assert!(server_line("s3 10.0.0.3:80 wheight 7", plan::Mode::Http).is_err());
+        assert!(server_line("s3\nbind :80", plan::Mode::Http).is_err());
+    }
 }

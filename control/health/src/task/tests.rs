@@ -143,7 +143,7 @@ async fn dead_server_is_found_and_comes_back() {
         "0 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue."
     ));
     assert_eq!(story.hear("no server").await, "backend web has no server available!");
-    assert_eq!(pool.servers[0].health(), Health::Down);
+    assert_eq!(pool.servers()[0].health(), Health::Down);
     let _alive = Fake::serve(socket.listen(16).unwrap());
     assert!(story.hear("succeeded").await.ends_with("status: 1/2 DOWN."));
     assert!(story.hear("succeeded").await.ends_with("status: 3/3 UP."));
@@ -153,7 +153,7 @@ async fn dead_server_is_found_and_comes_back() {
             .await
             .ends_with("1 active and 0 backup servers online. 0 sessions requeued, 0 total in queue.")
     );
-    let report = pool.servers[0].report();
+    let report = pool.servers()[0].report();
     assert_eq!((report.status, report.code, report.health, report.failures), (CheckStatus::L7Ok, 200, 4, 1));
 }
 
@@ -175,15 +175,15 @@ async fn hung_server_is_suspect_until_it_answers() {
     plan.timeouts.check = Some(Duration::from_millis(300));
     plan.servers[0].check.as_mut().unwrap().fall = 1000;
     let pool = story.start(&plan);
-    until(|| pool.servers[0].report().status == CheckStatus::L7Ok, "a pass").await;
+    until(|| pool.servers()[0].report().status == CheckStatus::L7Ok, "a pass").await;
     fake.hangs.store(true, SeqCst);
-    until(|| pool.servers[0].suspect(), "suspected").await;
-    assert!(pool.servers[0].is_up());
-    pool.servers[0].note_outcome(Outcome::Ok);
-    until(|| !pool.servers[0].suspect(), "cleared by an answer").await;
-    until(|| pool.servers[0].suspect(), "suspected again").await;
+    until(|| pool.servers()[0].suspect(), "suspected").await;
+    assert!(pool.servers()[0].is_up());
+    pool.servers()[0].note_outcome(Outcome::Ok);
+    until(|| !pool.servers()[0].suspect(), "cleared by an answer").await;
+    until(|| pool.servers()[0].suspect(), "suspected again").await;
     fake.hangs.store(false, SeqCst);
-    until(|| !pool.servers[0].suspect(), "cleared by a check").await;
+    until(|| !pool.servers()[0].suspect(), "cleared by a check").await;
 }
 
 #[tokio::test]
@@ -199,8 +199,8 @@ async fn failed_requests_bring_checks_forward() {
     // Requests go on failing, as they do.
     until(
         || {
-            pool.servers[0].note_outcome(Outcome::ConnectFailed);
-            pool.servers[0].health() == Health::Down
+            pool.servers()[0].note_outcome(Outcome::ConnectFailed);
+            pool.servers()[0].health() == Health::Down
         },
         "down within the hour",
     )
@@ -215,10 +215,10 @@ async fn pool_without_servers_is_back_soon_whatever_the_interval() {
     let pool = story.start(&pool_of(vec![server("s1", address, HOUR)]));
     story.hear("no server available").await;
     let _alive = Fake::serve(socket.listen(16).unwrap());
-    until(|| pool.servers[0].rising(), "a last resort").await;
+    until(|| pool.servers()[0].rising(), "a last resort").await;
     assert!(pool.is_up(), "requests find it before it is up");
     story.hear("is UP").await;
-    assert!(!pool.servers[0].rising());
+    assert!(!pool.servers()[0].rising());
 }
 
 #[tokio::test]
@@ -227,19 +227,19 @@ async fn maintenance_pauses_checks_and_is_told() {
     let fake = Fake::start().await;
     let pool = story.start(&pool_of(vec![server("s1", fake.address, QUICK)]));
     story.hear("3/3 UP").await;
-    pool.servers[0].set_admin(AdminState::Maintenance, AdminCause::Operator);
+    pool.servers()[0].set_admin(AdminState::Maintenance, AdminCause::Operator);
     story.hear("Server web/s1 is going DOWN for maintenance. 0 active").await;
     story.hear("backend web has no server available!").await;
     let asked = fake.asked.load(SeqCst);
     tokio::time::sleep(QUICK * 4).await;
     assert!(fake.asked.load(SeqCst) <= asked + 1, "one may have been on its way");
-    pool.servers[0].set_admin(AdminState::Drain, AdminCause::Operator);
+    pool.servers()[0].set_admin(AdminState::Drain, AdminCause::Operator);
     story.hear("enters drain state").await;
-    pool.servers[0].set_admin(AdminState::Ready, AdminCause::Operator);
+    pool.servers()[0].set_admin(AdminState::Ready, AdminCause::Operator);
     story.hear("Server web/s1 is UP (leaving forced drain).").await;
-    pool.servers[0].set_admin(AdminState::Maintenance, AdminCause::Operator);
+    pool.servers()[0].set_admin(AdminState::Maintenance, AdminCause::Operator);
     story.hear("going DOWN").await;
-    pool.servers[0].set_admin(AdminState::Ready, AdminCause::Operator);
+    pool.servers()[0].set_admin(AdminState::Ready, AdminCause::Operator);
     story.hear("Server web/s1 is UP/READY (leaving forced maintenance).").await;
     let asked = fake.asked.load(SeqCst);
     until(|| fake.asked.load(SeqCst) > asked, "checked again").await;
@@ -251,7 +251,7 @@ async fn operators_word_holds_while_checks_are_disabled() {
     let fake = Fake::start().await;
     let pool = story.start(&pool_of(vec![server("s1", fake.address, QUICK)]));
     story.hear("3/3 UP").await;
-    let server = &pool.servers[0];
+    let server = &Arc::clone(&pool.servers()[0]);
     assert!(story.checks.checks_enabled(server) && !story.checks.agent_enabled(server));
     assert!(story.checks.enable_checks(server, false));
     assert!(!story.checks.enable_agent(server, false), "it has none");
@@ -276,7 +276,7 @@ async fn errors_of_requests_mark_an_observed_server_down() {
         Some(Observe { layer: ObserveLayer::Http, error_limit: 3, action: ObserveAction::MarkDown });
     let pool = story.start(&plan);
     story.hear("3/3 UP").await;
-    let server = &pool.servers[0];
+    let server = &Arc::clone(&pool.servers()[0]);
     for outcome in [500, 502, 200, 500, 502, 501, 503, 504] {
         server.note_outcome(Outcome::Status(outcome));
     }
@@ -302,7 +302,7 @@ async fn agent_sets_weight_limit_and_state() {
         pool_of(vec![plan::Server { weight: 40, agent: Some(agent), ..server("s1", fake.address, QUICK) }]);
     plan.log_checks = false;
     let pool = story.start(&plan);
-    let server = &pool.servers[0];
+    let server = &Arc::clone(&pool.servers()[0]);
     let says = async |line: &str| {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut greeting = [0; 3];
@@ -381,7 +381,7 @@ async fn stall_of_our_own_takes_nobody_down() {
         server
     });
     let pool = story.start(&pool_of(servers.collect()));
-    until(|| pool.servers.iter().all(|s| s.report().status == CheckStatus::L7Ok), "all passed").await;
+    until(|| pool.servers().iter().all(|s| s.report().status == CheckStatus::L7Ok), "all passed").await;
     for _ in 0..2 {
         for _ in 0..2 {
             std::thread::sleep(STALL);
@@ -425,7 +425,7 @@ async fn many_servers_are_all_checked_in_time() {
     let servers =
         (0..300).map(|i| plan::Server { id: i, ..server(&format!("s{i}"), fake.address, interval) });
     let pool = story.start(&pool_of(servers.collect()));
-    until(|| pool.servers.iter().all(|s| s.report().status == CheckStatus::L7Ok), "all passed").await;
+    until(|| pool.servers().iter().all(|s| s.report().status == CheckStatus::L7Ok), "all passed").await;
     assert_eq!(pool.usable(), 300);
     story.hear("3/3 UP").await;
 }
