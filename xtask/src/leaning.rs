@@ -18,10 +18,11 @@ const MAY_LEAN_ON: &[(&str, &[&str])] = &[
     ("dashboard", &["plan", "telemetry"]),
     ("listener", &["plan", "telemetry", "wire", "tasks"]),
     ("pool", &["plan", "telemetry", "wire", "tasks"]),
-    ("web", &["plan", "telemetry", "wire", "tasks", "listener", "pool"]),
-    ("stream", &["plan", "telemetry", "wire", "tasks", "listener", "pool"]),
+    ("tables", &["plan"]),
+    ("web", &["plan", "telemetry", "wire", "tasks", "listener", "pool", "tables"]),
+    ("stream", &["plan", "telemetry", "wire", "tasks", "listener", "pool", "tables"]),
     ("health", &["plan", "telemetry", "wire", "tasks", "pool"]),
-    ("admin", &["plan", "telemetry", "tasks", "pool", "dashboard"]),
+    ("admin", &["plan", "telemetry", "tasks", "pool", "tables", "dashboard"]),
     (
         "supervisor",
         &[
@@ -32,6 +33,7 @@ const MAY_LEAN_ON: &[(&str, &[&str])] = &[
             "tasks",
             "listener",
             "pool",
+            "tables",
             "web",
             "stream",
             "health",

@@ -6,8 +6,14 @@ use crate::source::{File, Problem};
 use crate::tidy::Crate;
 
 /// Crates that decide and compute: their input comes as arguments, what they want done goes back to the caller.
-const PURE: &[&str] =
-    &["config/plan", "config/dialects", "support/wire", "observe/telemetry", "observe/dashboard"];
+const PURE: &[&str] = &[
+    "config/plan",
+    "config/dialects",
+    "support/wire",
+    "observe/telemetry",
+    "observe/dashboard",
+    "traffic/tables",
+];
 
 /// File names that are pure in every crate.
 const PURE_NAMES: &[&str] = &["machine.rs", "decide.rs"];

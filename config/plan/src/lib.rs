@@ -16,6 +16,7 @@ pub mod pool;
 pub mod process;
 pub mod rule;
 pub mod site;
+pub mod table;
 
 pub use check::{AgentCheck, Check, HttpCheckStep, HttpExpect, Probe};
 pub use draft::{Draft, Plan};
@@ -28,6 +29,7 @@ pub use pool::{Balance, HashKind, HashMethod, Pool, Server, ServerAddress};
 pub use process::{Process, RuntimeSocket};
 pub use rule::{Action, Condition, Expr, Fetch, Rule, Rules, Template, Value};
 pub use site::{Route, RouteTarget, Site};
+pub use table::Table;
 
 /// What a site or a pool speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -1,0 +1,113 @@
+//! All tables of a configuration by name, and the questions of fetches and converters to them.
+
+use crate::journal::Journal;
+use crate::key::Key;
+use crate::table::Table;
+use crate::tracked::Tracked;
+use plan::rule::Value;
+use plan::table::{Ask, TableFetch, TableKey, TableLookup};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Milliseconds on one scale for the whole process; never 0, never back.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Tables by name.
+pub struct Tables {
+    by_name: HashMap<String, Arc<Table>>,
+    /// In the order of the configuration.
+    order: Vec<Arc<Table>>,
+    clock: Clock,
+}
+
+impl Tables {
+    /// The tables of a plan. One that was there before with the same key and data keeps its entries; `journal`
+    /// makes the journal of a table that is shared.
+    pub fn build(
+        plans: &[plan::Table],
+        previous: Option<&Tables>,
+        clock: Clock,
+        journal: impl Fn(&plan::Table) -> Option<Journal>,
+    ) -> Tables {
+        let table = |plan: &plan::Table| match previous.and_then(|tables| tables.get(&plan.name)) {
+            Some(before) if before.plan.same_but_for_place(plan) => Arc::clone(before),
+            _ => Arc::new(Table::new(plan.clone(), journal(plan))),
+        };
+        let order: Vec<Arc<Table>> = plans.iter().map(table).collect();
+        let by_name = order.iter().map(|table| (table.plan.name.clone(), Arc::clone(table))).collect();
+        Tables { by_name, order, clock }
+    }
+
+    /// No tables.
+    pub fn none() -> Arc<Tables> {
+        Arc::new(Tables { by_name: HashMap::new(), order: Vec::new(), clock: Arc::new(|| 1) })
+    }
+
+    /// The present time.
+    pub fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// A table by name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Table>> {
+        self.by_name.get(name)
+    }
+
+    /// All, in the order of the configuration.
+    pub fn all(&self) -> &[Arc<Table>] {
+        &self.order
+    }
+
+    /// Clears away what has expired.
+    pub fn sweep(&self) {
+        let now = self.now();
+        self.order.iter().for_each(|table| table.sweep(now));
+    }
+
+    /// Answers a fetch about what is tracked, or about the client.
+    pub fn fetch(
+        &self,
+        fetch: &TableFetch,
+        client: Option<IpAddr>,
+        tracked: &Tracked,
+    ) -> Option<Value<'static>> {
+        let slot = match fetch.key {
+            TableKey::Client => {
+                let table = self.get(fetch.table.as_deref()?)?;
+                let key = Key::of_address(table.plan.key, client?)?;
+                return table.answer(&key, fetch.ask, self.now());
+            }
+            TableKey::Tracked(slot) => tracked.entry(slot),
+        };
+        if fetch.ask == Ask::Tracked && (slot.is_none() || fetch.table.is_none()) {
+            return Some(Value::Bool(slot.is_some()));
+        }
+        let (own, entry) = slot?;
+        match &fetch.table {
+            None => own.answer_about(Some(entry), fetch.ask, self.now()),
+            Some(name) => self.elsewhere(name, &entry.key, fetch.ask),
+        }
+    }
+
+    /// The key that is tracked in one table, looked up in another.
+    fn elsewhere(&self, name: &str, key: &Key, ask: Ask) -> Option<Value<'static>> {
+        let table = self.get(name)?;
+        let key = Key::of(table.plan.key, &key.value())?;
+        table.answer(&key, ask, self.now())
+    }
+
+    /// Answers a converter.
+    pub fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
+        let table = self.get(&lookup.table)?;
+        let key = Key::of(table.plan.key, value)?;
+        table.answer(&key, lookup.ask, self.now())
+    }
+
+    /// Entries of a table, or places that are left in it.
+    pub fn count(&self, name: &str, free: bool) -> Option<i64> {
+        let table = self.get(name)?;
+        let used = table.used() as i64;
+        Some(if free { i64::from(table.plan.size) - used } else { used })
+    }
+}
