@@ -268,7 +268,10 @@ fn key<'k>(
                 Cow::Borrowed(&memory[..])
             }
         }),
-        Balance::Uri(kind) => Some(Cow::Borrowed(pool::uri_key(scene.request.target(), *kind))),
+        Balance::Uri(kind) => Some(match scene.request.uri() {
+            Cow::Borrowed(uri) => Cow::Borrowed(pool::uri_key(uri, *kind)),
+            Cow::Owned(uri) => Cow::Owned(pool::uri_key(&uri, *kind).to_vec()),
+        }),
         Balance::QueryParameter(name) => {
             crate::scene::parameter(scene.request.query()?, name.as_bytes()).map(Cow::Borrowed)
         }
@@ -611,7 +614,7 @@ async fn respond(
         BodyFraming::UntilClose => BodyFraming::Chunked,
         same => same,
     };
-    let keep = sent != BodyFraming::UntilClose && conn.may_keep(exchange, &work.request);
+    let keep = sent != BodyFraming::UntilClose && !work.response.is_last() && conn.may_keep(exchange, &work.request);
     let request_done = line.up.is_done();
     let keep = keep && (request_done || !line.up_failed);
     let mut out = Vec::new();
