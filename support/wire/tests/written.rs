@@ -180,7 +180,10 @@ fn the_target_decides_the_host() {
     assert_eq!(forwarded(&head, keep()), ["GET http://A.test/x HTTP/1.1", "X: y", "Host: A.test"]);
     head.set_path(b"/a b");
     head.fields.set(b"X", b"1\r\nEvil: 2");
-    assert_eq!(forwarded(&head, keep()), ["GET http://A.test/a%20b HTTP/1.1", "X: 1  Evil: 2", "Host: A.test"]);
+    assert_eq!(
+        forwarded(&head, keep()),
+        ["GET http://A.test/a%20b HTTP/1.1", "X: 1  Evil: 2", "Host: A.test"]
+    );
     head.fields.set(b"Host", b"b.test");
     assert_eq!(forwarded(&head, keep())[0], "GET http://b.test/a%20b HTTP/1.1");
     head.fields.set(b"Host", b"no host/");

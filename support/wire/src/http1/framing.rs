@@ -77,7 +77,8 @@ fn only_chunked(fields: &Fields) -> Result<(), HeadError> {
     if codings().any(|coding| !is_token(coding)) {
         return Err(bad("malformed Transfer-Encoding"));
     }
-    let (count, last) = (codings().filter(|c| is_chunked(c)).count(), codings().last().is_some_and(is_chunked));
+    let (count, last) =
+        (codings().filter(|c| is_chunked(c)).count(), codings().last().is_some_and(is_chunked));
     match (count, last, codings().count()) {
         (1, true, 1) => Ok(()),
         (1, true, _) => {

@@ -49,7 +49,9 @@ pub(crate) fn form(method: &[u8], target: &[u8]) -> Result<Form, HeadError> {
         return Err(bad("forbidden byte in the target"));
     }
     if method == b"CONNECT" {
-        return is_tunnel_end(target).then_some(Form::Authority).ok_or(bad("CONNECT needs a host and a port"));
+        return is_tunnel_end(target)
+            .then_some(Form::Authority)
+            .ok_or(bad("CONNECT needs a host and a port"));
     }
     let form = match target {
         [b'/', ..] => Form::Origin,
