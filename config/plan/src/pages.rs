@@ -42,4 +42,7 @@ pub enum AnswerBody {
     Fixed(Arc<[u8]>),
     /// A template.
     Template(Template),
+    /// A whole message as it goes out, head and body; status, content type and headers of the answer do not
+    /// count then. Empty = close without a byte.
+    Message(Arc<[u8]>),
 }

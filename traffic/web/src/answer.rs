@@ -4,23 +4,23 @@ use crate::scene::Scene;
 use plan::pages::{Answer, AnswerBody, ErrorPage, ErrorPages};
 use plan::rule::{Redirect, RedirectKind};
 use std::borrow::Cow;
-use std::sync::Arc;
 use wire::http1::{
-    BodyFraming, Connection, RequestHead, ResponseEdit, ResponseHead, Version, reason_of, write_response,
+    BodyFraming, Connection, Limits, Progress, RequestHead, RequestKind, ResponseEdit, ResponseHead, Version,
+    parse_response, reason_of, write_response,
 };
 
 /// An answer of our own, ready to be written.
 pub(crate) enum Own {
     /// Head and body.
     Message(ResponseHead, Vec<u8>),
-    /// A whole message as the operator wrote it. Empty = close without a byte.
-    Raw(Arc<[u8]>),
+    /// The connection ends without a byte.
+    Nothing,
 }
 
 /// The error page of `status`: the pool's, the site's, or the built-in one.
 pub(crate) fn error_page(status: u16, pages: &[&ErrorPages], scene: Option<&Scene<'_>>) -> Own {
     match pages.iter().find_map(|pages| pages.0.get(&status)) {
-        Some(ErrorPage::Raw(bytes)) => Own::Raw(Arc::clone(bytes)),
+        Some(ErrorPage::Raw(bytes)) => whole(bytes, status),
         // Its own status may be another one: a redirect in place of the page.
         Some(ErrorPage::Built(answer)) => built(answer, answer.status, scene),
         None => built_in(status),
@@ -29,8 +29,9 @@ pub(crate) fn error_page(status: u16, pages: &[&ErrorPages], scene: Option<&Scen
 
 /// The answer that a rule asks for.
 pub(crate) fn fixed(answer: &Answer, pages: &[&ErrorPages], scene: &Scene<'_>) -> Own {
-    match answer.body {
+    match &answer.body {
         AnswerBody::ErrorPage if answer.headers.is_empty() => error_page(answer.status, pages, Some(scene)),
+        AnswerBody::Message(bytes) => whole(bytes, answer.status),
         _ => built(answer, answer.status, Some(scene)),
     }
 }
@@ -107,6 +108,23 @@ fn with_slash(target: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned([&target[..query], b"/", &target[query..]].concat())
 }
 
+/// A whole message as the operator wrote it, taken apart so that rules may edit it. What is no message
+/// becomes the built-in page.
+fn whole(bytes: &[u8], status: u16) -> Own {
+    if bytes.is_empty() {
+        return Own::Nothing;
+    }
+    let mut head = ResponseHead::default();
+    match parse_response(bytes, &Limits::response(), RequestKind::default(), &mut head) {
+        Ok(Progress::Complete { consumed }) => {
+            // Only a said `Connection: close` ends the connection.
+            head.version = Version::Http11;
+            Own::Message(head, bytes[consumed..].to_vec())
+        }
+        _ => built_in(status),
+    }
+}
+
 fn built(answer: &Answer, status: u16, scene: Option<&Scene<'_>>) -> Own {
     let (body, default_type): (Vec<u8>, _) = match &answer.body {
         AnswerBody::Empty => (Vec::new(), None),
@@ -114,10 +132,8 @@ fn built(answer: &Answer, status: u16, scene: Option<&Scene<'_>>) -> Own {
         AnswerBody::Template(template) => {
             (scene.map(|scene| template.text(scene)).unwrap_or_default(), Some("text/plain"))
         }
-        AnswerBody::ErrorPage => match built_in(status) {
-            Own::Message(_, body) => (body, Some("text/html")),
-            Own::Raw(bytes) => (bytes.to_vec(), None),
-        },
+        AnswerBody::ErrorPage => (page_text(status), Some("text/html")),
+        AnswerBody::Message(bytes) => return whole(bytes, status),
     };
     let mut head = head(status);
     for (name, value) in &answer.headers {
@@ -135,9 +151,12 @@ fn built_in(status: u16) -> Own {
     let mut head = head(status);
     head.fields.append(b"cache-control", b"no-cache");
     head.fields.append(b"content-type", b"text/html");
+    Own::Message(head, page_text(status))
+}
+
+fn page_text(status: u16) -> Vec<u8> {
     let (reason, sentence) = (reason_of(status), sentence(status));
-    let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
-    Own::Message(head, body.into_bytes())
+    format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n").into_bytes()
 }
 
 pub(crate) fn head(status: u16) -> ResponseHead {
@@ -149,7 +168,7 @@ fn sentence(status: u16) -> &'static str {
         200 => "All is well.",
         400 => "The request is not valid HTTP.",
         401 => "A name and a password are needed.",
-        403 => "A rule of this site does not allow the request.",
+        403 => "The rules of this site forbid the request.",
         404 => "There is nothing here.",
         405 => "The method is not served here.",
         408 => "The request did not arrive in time.",

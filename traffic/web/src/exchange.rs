@@ -542,13 +542,14 @@ pub(crate) async fn fail(
 pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, own: Own) -> After {
     let (mut head, body) = match own {
         Own::Message(head, body) => (head, body),
-        Own::Raw(bytes) => return say_raw(conn, exchange, &bytes).await,
+        Own::Nothing => return After::Close,
     };
     if exchange.number > 0 && !exchange.bad_request {
         after_response_rules(exchange, &work.request, &mut head);
     }
     let keep = !exchange.bad_request
         && !exchange.body_spent
+        && head.keep_alive()
         && conn.may_keep(exchange, &work.request)
         && body_is_here(work);
     exchange.status = Some(head.status);
@@ -572,12 +573,6 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
             if whole && work.buffer.is_empty() { After::End } else { After::Close }
         }
     }
-}
-
-/// A whole message of the operator's: nothing is known about its framing, so the connection ends.
-async fn say_raw(conn: &mut Conn, exchange: &mut Exchange, bytes: &[u8]) -> After {
-    exchange.status = bytes.get(9..12).and_then(|s| std::str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
-    if bytes.is_empty() || conn.write_all(bytes, exchange).await { After::Close } else { After::Cut }
 }
 
 /// Rules on every response, the pool's before the site's.

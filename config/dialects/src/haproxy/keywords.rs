@@ -66,6 +66,8 @@ pub(super) enum SectionKind {
     Proxy(Kind),
     /// Users.
     Userlist,
+    /// Error pages by name.
+    HttpErrors,
     /// Known, not there yet.
     NotYet,
 }
@@ -85,7 +87,7 @@ pub(super) const SECTIONS: &[Entry<SectionKind>] = &[
     entry!("fcgi-app", ANY, SectionKind::NotYet, "a FastCGI application"),
     entry!("frontend", ANY, SectionKind::Proxy(Kind::Frontend), "where clients come in"),
     entry!("global", ANY, SectionKind::Global, "settings of the process"),
-    entry!("http-errors", ANY, SectionKind::NotYet, "error pages by name"),
+    entry!("http-errors", ANY, SectionKind::HttpErrors, "error pages by name"),
     entry!("listen", ANY, SectionKind::Proxy(Kind::Listen), "a frontend and a backend in one"),
     entry!("log-forward", ANY, SectionKind::NotYet, "a relay of log lines"),
     entry!("log-profile", ANY, SectionKind::NotYet, "formats of log lines"),
@@ -131,6 +133,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("disabled", ANY, proxy::disabled, "does not run"),
     entry!("enabled", ANY, proxy::enabled, "runs, against 'disabled' in defaults"),
     entry!("errorfile", ANY, pages::errorfile, "errorfile STATUS FILE: a whole message as an error page"),
+    entry!(
+        "errorfiles",
+        ANY,
+        pages::errorfiles,
+        "errorfiles NAME [STATUS…]: error pages of an http-errors section"
+    ),
     entry!(
         "error-log-format",
         D | F,
@@ -250,7 +258,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("dispatch", "write 'server NAME ADDRESS:PORT'"),
     ("dynamic-cookie-key", "give each server a 'cookie'"),
     ("email-alert", ""),
-    ("errorfiles", "write 'errorfile STATUS FILE' for each page"),
     ("external-check", ""),
     ("filter", ""),
     ("force-be-switch", ""),

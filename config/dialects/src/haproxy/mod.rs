@@ -69,11 +69,15 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         notes,
         process: Process::default(),
         userlists: HashMap::new(),
+        http_errors: HashMap::new(),
         references: RefCell::new(Vec::new()),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     for section in sections.iter().filter(|s| s.head.text(0) == "userlist") {
         userlist::read(&mut reader.shared, section);
+    }
+    for section in sections.iter().filter(|s| s.head.text(0) == "http-errors") {
+        pages::read(&mut reader.shared, section);
     }
     for section in &sections {
         reader.section(section);
@@ -135,7 +139,7 @@ impl Reader<'_> {
         match kind {
             Some(SectionKind::Global) => global::read(&mut self.shared, section),
             Some(SectionKind::Proxy(kind)) => self.proxy(kind, section),
-            Some(SectionKind::Userlist) | None => {}
+            Some(SectionKind::Userlist | SectionKind::HttpErrors) | None => {}
             Some(SectionKind::NotYet) => {
                 let what = format!("the section '{}'", section.head.text(0));
                 self.shared

@@ -2,9 +2,12 @@
 
 use super::format;
 use super::said::{Cursor, Done, Said};
-use super::scene::{Phase, Scene};
+use super::scene::{Phase, Scene, Shared};
+use super::source::{Line, Section};
+use super::{keywords, units};
 use plan::pages::{Answer, AnswerBody, ErrorPage};
 use plan::rule::Template;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,13 +18,91 @@ const STATUSES: &[u16] = &[
 /// Longest error page, bytes.
 const MAX_PAGE: usize = 1 << 20;
 
+/// Whole messages by status, as an `http-errors` section names them.
+pub(super) type ErrorFiles = BTreeMap<u16, Arc<[u8]>>;
+
+/// Reads an `http-errors` section.
+pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
+    let name = match section_name(&section.head) {
+        Ok(name) => name,
+        Err(said) => return shared.problem(said, &section.head),
+    };
+    if shared.http_errors.contains_key(&name) {
+        let said = Said::new(format!("the http-errors section '{name}' is defined twice"));
+        return shared.problem(said.hint("rename one of them").at(1), &section.head);
+    }
+    let mut files = ErrorFiles::new();
+    for line in &section.body {
+        match section_line(shared, line) {
+            Ok((status, bytes)) => drop(files.insert(status, bytes)),
+            Err(said) => shared.problem(said, line),
+        }
+    }
+    shared.http_errors.insert(name, files);
+}
+
+fn section_name(head: &Line) -> Done<String> {
+    let mut cursor = Cursor::new(head, 1);
+    let name = cursor.text("a name")?;
+    cursor.end()?;
+    match units::bad_in_name(name) {
+        Some(bad) => Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1)),
+        None => Ok(name.to_owned()),
+    }
+}
+
+fn section_line(shared: &Shared<'_>, line: &Line) -> Done<(u16, Arc<[u8]>)> {
+    let mut cursor = Cursor::new(line, 0);
+    match cursor.text("errorfile")? {
+        "errorfile" => {}
+        other => {
+            return Err(Said::new(format!("unknown keyword '{other}' in an http-errors section"))
+                .hint("only 'errorfile STATUS FILE' may stand here")
+                .at(0));
+        }
+    }
+    let status = status(&mut cursor)?;
+    let bytes = message_file(shared, &mut cursor)?;
+    cursor.end()?;
+    Ok((status, bytes))
+}
+
 /// `errorfile STATUS FILE`.
 pub(super) fn errorfile(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let status = status(cursor)?;
-    let page = page_file(scene, cursor)?;
+    let bytes = message_file(scene.shared, cursor)?;
     cursor.end()?;
-    set_page(scene, status, page);
+    set_page(scene, status, ErrorPage::Raw(bytes));
     Ok(())
+}
+
+/// `errorfiles NAME [STATUS…]`: pages of an `http-errors` section, all or those named.
+pub(super) fn errorfiles(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let files = named_files(scene.shared, cursor)?.clone();
+    let mut wanted = Vec::new();
+    while !cursor.is_end() {
+        wanted.push((status(cursor)?, cursor.at - 1));
+    }
+    for (status, at) in &wanted {
+        if !files.contains_key(status) {
+            return Err(Said::new(format!("the section has no page for the status {status}")).at(*at));
+        }
+    }
+    let chosen = |status: &u16| wanted.is_empty() || wanted.iter().any(|(one, _)| one == status);
+    for (status, bytes) in files.into_iter().filter(|(status, _)| chosen(status)) {
+        set_page(scene, status, ErrorPage::Raw(bytes));
+    }
+    Ok(())
+}
+
+/// The `http-errors` section that the next word names.
+fn named_files<'s>(shared: &'s Shared<'_>, cursor: &mut Cursor<'_>) -> Done<&'s ErrorFiles> {
+    let name = cursor.text("the name of an http-errors section")?;
+    shared.http_errors.get(name).ok_or_else(|| {
+        Said::new(format!("there is no http-errors section '{name}'"))
+            .hint(keywords::nearest(name, shared.http_errors.keys().map(String::as_str)))
+            .at(cursor.at - 1)
+    })
 }
 
 /// `errorloc STATUS URL`, `errorloc302 STATUS URL`.
@@ -57,16 +138,19 @@ pub(super) fn http_error(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> 
         return Err(Said::new("'http-error' needs 'status' and a number"));
     }
     let at = cursor.at + 1;
-    let reply = reply(scene, cursor, 0, Phase::Request)?;
+    let answer = reply(scene, cursor, None, Phase::Request)?;
     cursor.end()?;
-    let status = reply.status();
+    let status = answer.status;
     if !STATUSES.contains(&status) {
         return Err(no_page(status).at(at));
     }
-    match reply {
-        Reply::Raw(page, _) => set_page(scene, status, page),
-        Reply::Built(answer) if matches!(answer.body, AnswerBody::ErrorPage) => {}
-        Reply::Built(answer) => set_page(scene, status, ErrorPage::Built(Arc::new(answer))),
+    match answer.body {
+        AnswerBody::ErrorPage => {
+            scene.proxy.site.pages.0.remove(&status);
+            scene.proxy.pool.pages.0.remove(&status);
+        }
+        AnswerBody::Message(bytes) => set_page(scene, status, ErrorPage::Raw(bytes)),
+        _ => set_page(scene, status, ErrorPage::Built(Arc::new(answer))),
     }
     Ok(())
 }
@@ -88,44 +172,56 @@ fn no_page(status: u16) -> Said {
 }
 
 /// A whole message from the file that the next word names. An empty file closes without a byte.
-fn page_file(scene: &Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<ErrorPage> {
+fn message_file(shared: &Shared<'_>, cursor: &mut Cursor<'_>) -> Done<Arc<[u8]>> {
     let path = cursor.text("a file")?;
     let at = cursor.at - 1;
-    let bytes = scene.shared.file(Path::new(path)).map_err(|said| said.at(at))?;
-    if bytes.len() > MAX_PAGE {
-        return Err(Said::new(format!("'{path}' is larger than {} KiB", MAX_PAGE >> 10)).at(at));
+    let bytes = page_bytes(shared, path).map_err(|said| said.at(at))?;
+    if bytes.is_empty() {
+        return Ok(bytes.into());
     }
-    if !bytes.is_empty() {
-        message(&bytes).ok_or_else(|| {
-            Said::new(format!("'{path}' is no HTTP response"))
-                .hint("first a status line as HTTP/1.0 503 Service Unavailable, then headers, an empty line, the body")
-                .at(at)
-        })?;
-    }
-    Ok(ErrorPage::Raw(bytes.into()))
+    let message = message(&bytes).ok_or_else(|| {
+        Said::new(format!("'{path}' is no HTTP response"))
+            .hint(
+                "first a status line as HTTP/1.0 503 Service Unavailable, then headers, an empty line, the body",
+            )
+            .at(at)
+    })?;
+    Ok(message.into())
 }
 
-/// A whole message taken apart.
-fn message(bytes: &[u8]) -> Option<Answer> {
+fn page_bytes(shared: &Shared<'_>, path: &str) -> Done<Vec<u8>> {
+    let bytes = shared.file(Path::new(path))?;
+    if bytes.len() > MAX_PAGE {
+        return Err(Said::new(format!("'{path}' is larger than {} KiB", MAX_PAGE >> 10)));
+    }
+    Ok(bytes)
+}
+
+/// A whole message as it goes out: its head's lines end with CR LF. `None` when it is none.
+fn message(bytes: &[u8]) -> Option<Vec<u8>> {
     let (head, body) = split_head(bytes)?;
     let head = std::str::from_utf8(head).ok()?;
     let mut lines = head.lines();
-    let mut first = lines.next()?.split_ascii_whitespace();
-    first.next().filter(|version| version.starts_with("HTTP/"))?;
-    let status = first.next()?.parse().ok().filter(|s| (100..600).contains(s))?;
-    let mut answer = Answer { status, content_type: None, headers: Vec::new(), body: AnswerBody::Empty };
+    let mut first = lines.clone().next()?.split_ascii_whitespace();
+    first.next().filter(|version| matches!(*version, "HTTP/1.0" | "HTTP/1.1"))?;
+    first.next()?.parse().ok().filter(|status: &u16| (100..600).contains(status))?;
+    let mut out = Vec::with_capacity(bytes.len() + 64);
+    let status_line = lines.next()?;
+    out.extend_from_slice(status_line.as_bytes());
+    if status_line.split_ascii_whitespace().count() == 2 {
+        out.push(b' ');
+    }
+    out.extend_from_slice(b"\r\n");
     for line in lines {
         let (name, value) = line.split_once(':')?;
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" | "connection" | "transfer-encoding" => {}
-            "content-type" => answer.content_type = Some(value.trim().to_owned()),
-            _ => answer.headers.push((name.to_owned(), Template::fixed(value.trim()))),
+        // The length is counted when the page goes out.
+        if !matches!(name.to_ascii_lowercase().as_str(), "content-length" | "transfer-encoding") {
+            out.extend_from_slice(format!("{name}: {}\r\n", value.trim()).as_bytes());
         }
     }
-    if !body.is_empty() {
-        answer.body = AnswerBody::Fixed(body.into());
-    }
-    Some(answer)
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    Some(out)
 }
 
 fn split_head(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -134,69 +230,54 @@ fn split_head(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..head], &bytes[body..]))
 }
 
-/// What a rule answers.
-pub(super) enum Reply {
-    /// Built from parts.
-    Built(Answer),
-    /// A whole message, and what it says.
-    Raw(ErrorPage, Answer),
-}
-
-impl Reply {
-    /// Its status.
-    pub fn status(&self) -> u16 {
-        match self {
-            Reply::Built(answer) | Reply::Raw(_, answer) => answer.status,
-        }
-    }
-
-    /// The answer.
-    pub fn answer(self) -> Answer {
-        match self {
-            Reply::Built(answer) | Reply::Raw(_, answer) => answer,
-        }
-    }
-}
-
-/// Reads `[status N] [content-type T] [hdr NAME FORMAT]… [string|lf-string|file|lf-file|errorfile X]`.
-/// `preset` is the status without one said; 0 means it must be said.
-pub(super) fn reply(
+/// The answer of a `deny`-like rule: without words, or with `deny_status` alone, the error page is meant.
+pub(super) fn refusal(
     scene: &mut Scene<'_, '_>,
     cursor: &mut Cursor<'_>,
     preset: u16,
     phase: Phase,
-) -> Done<Reply> {
-    let mut parts =
-        Parts { status: None, content_type: None, headers: Vec::new(), body: None, bare_status: false };
-    let mut raw = None;
-    while !cursor.is_end() && !cursor.is_condition() {
-        let at = cursor.at;
-        match cursor.text("a word")? {
-            "errorfile" => {
-                raw = Some(page_file(scene, cursor)?);
-                parts.body = Some(AnswerBody::ErrorPage);
-            }
-            word => parts.word(scene, cursor, word, phase).map_err(|said| said.at(at))?,
-        }
+) -> Done<Answer> {
+    let start = cursor.at;
+    let mut answer = reply(scene, cursor, Some(preset), phase)?;
+    let words = cursor.at - start;
+    if words == 0 || (words == 2 && cursor.line.text(start) == "deny_status") {
+        answer.body = AnswerBody::ErrorPage;
+        check_page(&answer)?;
     }
-    let status = parts.status.or((preset > 0).then_some(preset));
-    let status = status.ok_or_else(|| Said::new("a 'status' is missing"))?;
-    if let Some(page) = raw {
-        let ErrorPage::Raw(bytes) = &page else { return Err(Said::new("the error file is unreadable")) };
-        let answer =
-            message(bytes).unwrap_or(Answer { status, body: AnswerBody::Empty, ..Answer::default() });
-        return Ok(Reply::Raw(page, Answer { status: parts.status.unwrap_or(answer.status), ..answer }));
-    }
-    parts.finish(scene, status).map(Reply::Built)
+    Ok(answer)
 }
 
+/// Reads `[status N] [content-type T] [hdr NAME FORMAT]… [string|lf-string|file|lf-file|errorfile …]`.
+/// `preset` is the status without one said; `None` = it must be said.
+pub(super) fn reply(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    preset: Option<u16>,
+    phase: Phase,
+) -> Done<Answer> {
+    let mut parts = Parts::default();
+    while !cursor.is_end() && !cursor.is_condition() {
+        let at = cursor.at;
+        let word = cursor.text("a word")?;
+        parts.word(scene, cursor, word, phase).map_err(|said| said.at(at))?;
+    }
+    let status = parts.status.or(preset).ok_or_else(|| Said::new("a 'status' is missing"))?;
+    parts.finish(scene, status)
+}
+
+#[derive(Default)]
 struct Parts {
     status: Option<u16>,
     content_type: Option<String>,
     headers: Vec<(String, Template)>,
-    body: Option<AnswerBody>,
-    /// The status was given by `status`: then there is no body unless one is said.
-    bare_status: bool,
+    body: Option<Body>,
+}
+
+/// What was said about the body.
+enum Body {
+    Said(AnswerBody),
+    /// `errorfiles`: the page of the status, which may be said later.
+    Named(ErrorFiles),
 }
 
 impl Parts {
@@ -204,7 +285,6 @@ impl Parts {
         match word {
             "status" | "deny_status" => {
                 self.status = Some(cursor.number_in("a status", 200, 599)? as u16);
-                self.bare_status = word == "status";
             }
             "content-type" => self.content_type = Some(cursor.text("a content type")?.to_owned()),
             "hdr" => {
@@ -212,23 +292,32 @@ impl Parts {
                 let value = cursor.need("a value")?;
                 self.headers.push((name, format::text(scene, &value.bytes, phase)?));
             }
-            "default-errorfiles" => self.set_body(AnswerBody::ErrorPage)?,
-            "errorfiles" => return Err(Said::not_yet("'errorfiles'").hint("use 'errorfile FILE'")),
+            "default-errorfiles" => self.set_body(Body::Said(AnswerBody::ErrorPage))?,
+            "errorfile" => {
+                let bytes = message_file(scene.shared, cursor)?;
+                self.set_body(Body::Said(AnswerBody::Message(bytes)))?;
+            }
+            "errorfiles" => {
+                let files = named_files(scene.shared, cursor)?.clone();
+                self.set_body(Body::Named(files))?;
+            }
             "string" => {
                 let text = cursor.need("a text")?.bytes.clone();
                 if text.is_empty() {
                     return Err(Said::new("'string' needs a text"));
                 }
-                self.set_body(AnswerBody::Fixed(text.into()))?;
+                self.set_body(Body::Said(AnswerBody::Fixed(text.into())))?;
             }
             "lf-string" => {
                 let text = cursor.need("a text")?;
-                self.set_body(AnswerBody::Template(format::text(scene, &text.bytes, phase)?))?;
+                let template = format::text(scene, &text.bytes, phase)?;
+                self.set_body(Body::Said(AnswerBody::Template(template)))?;
             }
             "file" | "lf-file" => self.file(scene, cursor, word, phase)?,
             other => {
                 return Err(Said::new(format!("'{other}' is wrong here")).hint(
-                    "status, content-type, hdr, string, lf-string, file, lf-file or errorfile may stand here",
+                    "status, content-type, hdr, string, lf-string, file, lf-file, errorfile, errorfiles or \
+                     default-errorfiles may stand here",
                 ));
             }
         }
@@ -236,19 +325,15 @@ impl Parts {
     }
 
     fn file(&mut self, scene: &Scene<'_, '_>, cursor: &mut Cursor<'_>, word: &str, phase: Phase) -> Done {
-        let path = cursor.text("a file")?;
-        let bytes = scene.shared.file(Path::new(path))?;
-        if bytes.len() > MAX_PAGE {
-            return Err(Said::new(format!("'{path}' is larger than {} KiB", MAX_PAGE >> 10)));
-        }
-        self.set_body(match (word, bytes.is_empty()) {
-            ("lf-file", _) => AnswerBody::Template(format::text(scene, &bytes, phase)?),
+        let bytes = page_bytes(scene.shared, cursor.text("a file")?)?;
+        self.set_body(Body::Said(match (word, bytes.is_empty()) {
             (_, true) => AnswerBody::Empty,
+            ("lf-file", _) => AnswerBody::Template(format::text(scene, &bytes, phase)?),
             _ => AnswerBody::Fixed(bytes.into()),
-        })
+        }))
     }
 
-    fn set_body(&mut self, body: AnswerBody) -> Done {
+    fn set_body(&mut self, body: Body) -> Done {
         if self.body.is_some() {
             return Err(Said::new("an answer has one body"));
         }
@@ -257,7 +342,18 @@ impl Parts {
     }
 
     fn finish(self, scene: &mut Scene<'_, '_>, status: u16) -> Done<Answer> {
-        let has_body = matches!(self.body, Some(AnswerBody::Fixed(_) | AnswerBody::Template(_)));
+        let body = match self.body {
+            None => AnswerBody::Empty,
+            Some(Body::Said(body)) => body,
+            Some(Body::Named(files)) => match files.get(&status) {
+                Some(bytes) => AnswerBody::Message(Arc::clone(bytes)),
+                None => {
+                    scene.warn(format!("the http-errors section has no page for the status {status}"));
+                    AnswerBody::ErrorPage
+                }
+            },
+        };
+        let has_body = matches!(body, AnswerBody::Fixed(_) | AnswerBody::Template(_));
         if has_body && self.content_type.is_none() {
             return Err(
                 Said::new("an answer with a body needs a content type").hint("add: content-type text/plain")
@@ -266,23 +362,24 @@ impl Parts {
         if !has_body && self.content_type.is_some() {
             scene.warn("'content-type' is ignored in an answer without a body");
         }
-        let content_type = self.content_type.filter(|_| has_body);
-        // Without any body said the caller's own rule decides; the error page stands for that.
-        let unsaid = if self.bare_status { AnswerBody::Empty } else { AnswerBody::ErrorPage };
-        let body = self.body.unwrap_or(unsaid);
-        Ok(Answer { status, content_type, headers: self.headers, body })
+        let is_page = matches!(body, AnswerBody::ErrorPage | AnswerBody::Message(_));
+        if is_page && !self.headers.is_empty() {
+            scene.warn("'hdr' is ignored in an answer that is an error file");
+        }
+        let answer = Answer {
+            status,
+            content_type: self.content_type.filter(|_| has_body),
+            headers: if is_page { Vec::new() } else { self.headers },
+            body,
+        };
+        if is_page {
+            check_page(&answer)?;
+        }
+        Ok(answer)
     }
 }
 
-/// True when there is an error page for the status.
-pub(super) fn has_page(status: u16) -> bool {
-    STATUSES.contains(&status)
-}
-
-/// An answer of a `deny`-like rule: needs an error page for its status unless it brings a body.
-pub(super) fn check_page(answer: &Answer) -> Done {
-    if matches!(answer.body, AnswerBody::ErrorPage) && !has_page(answer.status) {
-        return Err(no_page(answer.status));
-    }
-    Ok(())
+/// There must be an error page for the status.
+fn check_page(answer: &Answer) -> Done {
+    if STATUSES.contains(&answer.status) { Ok(()) } else { Err(no_page(answer.status)) }
 }

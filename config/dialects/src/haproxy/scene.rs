@@ -31,6 +31,8 @@ pub(super) struct Shared<'s> {
     pub process: Process,
     /// Lists of users by name.
     pub userlists: HashMap<String, Users>,
+    /// `http-errors` sections by name.
+    pub http_errors: HashMap<String, super::pages::ErrorFiles>,
     /// Sections that are named before it is known whether they exist.
     pub references: RefCell<Vec<Reference>>,
 }

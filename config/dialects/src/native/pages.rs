@@ -25,9 +25,10 @@ impl Fieldset for Answer {
         f.option("body", &mut parts.fixed);
         f.option("template", &mut parts.template);
         f.flag("no_body", &mut parts.none);
+        f.option("message", &mut parts.message);
         match parts.body() {
             Some(said) => *body = said,
-            None => f.refuse("an answer has one of body, template and no_body", "remove the others"),
+            None => f.refuse("an answer has one of body, template, message and no_body", "remove the others"),
         }
     }
 }
@@ -38,6 +39,7 @@ struct BodyParts {
     fixed: Option<Vec<u8>>,
     template: Option<Template>,
     none: bool,
+    message: Option<Vec<u8>>,
 }
 
 impl BodyParts {
@@ -49,15 +51,19 @@ impl BodyParts {
             AnswerBody::Template(template) => {
                 BodyParts { template: Some(template.clone()), ..BodyParts::default() }
             }
+            AnswerBody::Message(bytes) => {
+                BodyParts { message: Some(bytes.to_vec()), ..BodyParts::default() }
+            }
         }
     }
 
     fn body(self) -> Option<AnswerBody> {
-        match (self.fixed, self.template, self.none) {
-            (None, None, false) => Some(AnswerBody::ErrorPage),
-            (None, None, true) => Some(AnswerBody::Empty),
-            (Some(bytes), None, false) => Some(AnswerBody::Fixed(bytes.into())),
-            (None, Some(template), false) => Some(AnswerBody::Template(template)),
+        match (self.fixed, self.template, self.message, self.none) {
+            (None, None, None, false) => Some(AnswerBody::ErrorPage),
+            (None, None, None, true) => Some(AnswerBody::Empty),
+            (Some(bytes), None, None, false) => Some(AnswerBody::Fixed(bytes.into())),
+            (None, Some(template), None, false) => Some(AnswerBody::Template(template)),
+            (None, None, Some(bytes), false) => Some(AnswerBody::Message(bytes.into())),
             _ => None,
         }
     }

@@ -5,14 +5,13 @@
 pub(super) mod old;
 
 use super::keywords::{self, Entry};
-use super::pages::{self, Reply};
+use super::pages;
 use super::proxy::needs_http;
 use super::said::{Cursor, Done, Said};
 use super::sample;
 use super::scene::{Kind, Phase, ProxyRules, Scene};
 use super::{acl, format, logs, units};
 use plan::Expr;
-use plan::pages::AnswerBody;
 use plan::rule::{Action, HeaderMatch, Redirect, RedirectKind, RegexTemplate, Rule, Template, TextPattern};
 use std::sync::Arc;
 
@@ -427,37 +426,15 @@ fn del_header(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done
 
 fn deny(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
     let preset = if family.bit == REQUEST { 403 } else { 502 };
-    let reply = pages::reply(scene, cursor, preset, family.phase)?;
-    let answer = checked(reply)?;
-    Ok(Action::Deny(Arc::new(answer)))
+    Ok(Action::Deny(Arc::new(pages::refusal(scene, cursor, preset, family.phase)?)))
 }
 
 fn tarpit(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
-    let reply = pages::reply(scene, cursor, 500, family.phase)?;
-    let answer = checked(reply)?;
-    Ok(Action::Tarpit(Arc::new(answer)))
+    Ok(Action::Tarpit(Arc::new(pages::refusal(scene, cursor, 500, family.phase)?)))
 }
 
-fn checked(reply: Reply) -> Done<plan::Answer> {
-    if let Reply::Built(answer) = &reply {
-        pages::check_page(answer)?;
-    }
-    Ok(reply.answer())
-}
-
-/// Without a body said it is empty, unlike `deny`.
 fn answer(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
-    let start = cursor.at;
-    let reply = pages::reply(scene, cursor, 200, family.phase)?;
-    let asked = cursor.line.words[start..cursor.at].iter().any(|w| w.text == "default-errorfiles");
-    let mut answer = reply.answer();
-    if matches!(answer.body, AnswerBody::ErrorPage) && !asked {
-        answer.body = AnswerBody::Empty;
-    }
-    if asked {
-        pages::check_page(&answer)?;
-    }
-    Ok(Action::Answer(Arc::new(answer)))
+    Ok(Action::Answer(Arc::new(pages::reply(scene, cursor, Some(200), family.phase)?)))
 }
 
 fn set_log_level(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {

@@ -315,6 +315,7 @@ fn pages() -> ErrorPages {
             (500, built(AnswerBody::Fixed(Arc::from(&b""[..])))),
             (502, built(AnswerBody::Fixed(Arc::from(&b"<html>\n</html>\n"[..])))),
             (503, built(AnswerBody::Template(value(Fetch::Status)))),
+            (504, built(AnswerBody::Message(Arc::from(&b"HTTP/1.1 504 Late\r\n\r\n"[..])))),
         ]
         .into(),
     )
