@@ -13,6 +13,8 @@ use wire::http1::{
 pub(crate) enum Own {
     /// Head and body.
     Message(ResponseHead, Vec<u8>),
+    /// The same as the operator wrote it whole: without a length in it, the end of the connection ends it.
+    Whole(ResponseHead, Vec<u8>),
     /// The connection ends without a byte.
     Nothing,
 }
@@ -53,7 +55,7 @@ pub(crate) fn redirect(redirect: &Redirect, location: &[u8]) -> Own {
 /// 401 that asks for a password (RFC 7617).
 pub(crate) fn authenticate(realm: &str, pages: &[&ErrorPages]) -> Own {
     let mut own = error_page(401, pages, None);
-    if let Own::Message(head, _) = &mut own {
+    if let Own::Message(head, _) | Own::Whole(head, _) = &mut own {
         let quoted = realm.replace(['"', '\\'], "");
         head.fields.append(b"www-authenticate", format!("Basic realm=\"{quoted}\"").as_bytes());
     }
@@ -84,6 +86,7 @@ pub(crate) fn location(redirect: &Redirect, scene: &Scene<'_>, request: &Request
 pub(crate) fn write(
     head: &ResponseHead,
     body: &[u8],
+    framing: BodyFraming,
     keep: bool,
     headless: bool,
     version: Version,
@@ -92,7 +95,7 @@ pub(crate) fn write(
     let edit = ResponseEdit {
         connection: if keep { Connection::KeepAlive } else { Connection::Close },
         version_to_client: version,
-        framing: BodyFraming::Length(body.len() as u64),
+        framing,
     };
     write_response(head, out, &edit);
     if !headless {
@@ -119,7 +122,7 @@ fn whole(bytes: &[u8], status: u16) -> Own {
         Ok(Progress::Complete { consumed }) => {
             // Only a said `Connection: close` ends the connection.
             head.version = Version::Http11;
-            Own::Message(head, bytes[consumed..].to_vec())
+            Own::Whole(head, bytes[consumed..].to_vec())
         }
         _ => built_in(status),
     }

@@ -540,8 +540,15 @@ pub(crate) async fn fail(
 
 /// Sends an answer of our own and takes in what is left of the request's body.
 pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, own: Own) -> After {
-    let (mut head, body) = match own {
-        Own::Message(head, body) => (head, body),
+    let (mut head, body, framing) = match own {
+        Own::Message(head, body) => {
+            let length = body.len() as u64;
+            (head, body, BodyFraming::Length(length))
+        }
+        Own::Whole(head, body) => {
+            let framing = head.announced_length().map_or(BodyFraming::UntilClose, BodyFraming::Length);
+            (head, body, framing)
+        }
         Own::Nothing => return After::Close,
     };
     if exchange.number > 0 && !exchange.bad_request {
@@ -550,13 +557,14 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
     let keep = !exchange.bad_request
         && !exchange.body_spent
         && head.keep_alive()
+        && framing != BodyFraming::UntilClose
         && conn.may_keep(exchange, &work.request)
         && body_is_here(work);
     exchange.status = Some(head.status);
     let mut out = std::mem::take(&mut work.out);
     out.clear();
     let headless = exchange.method_as_received(&work.request) == b"HEAD" && !exchange.bad_request;
-    answer::write(&head, &body, keep, headless, work.request.version, &mut out);
+    answer::write(&head, &body, framing, keep, headless, work.request.version, &mut out);
     let sent = conn.write_all(&out, exchange).await;
     work.out = out;
     match (sent, keep) {

@@ -214,9 +214,15 @@ fn message(bytes: &[u8]) -> Option<Vec<u8>> {
     out.extend_from_slice(b"\r\n");
     for line in lines {
         let (name, value) = line.split_once(':')?;
-        // The length is counted when the page goes out.
-        if !matches!(name.to_ascii_lowercase().as_str(), "content-length" | "transfer-encoding") {
-            out.extend_from_slice(format!("{name}: {}\r\n", value.trim()).as_bytes());
+        let value = value.trim();
+        let keep = match name.to_ascii_lowercase().as_str() {
+            "transfer-encoding" => false,
+            // A wrong length would cut the page, or keep clients waiting.
+            "content-length" => value.parse() == Ok(body.len()),
+            _ => true,
+        };
+        if keep {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
     }
     out.extend_from_slice(b"\r\n");

@@ -51,9 +51,7 @@ impl BodyParts {
             AnswerBody::Template(template) => {
                 BodyParts { template: Some(template.clone()), ..BodyParts::default() }
             }
-            AnswerBody::Message(bytes) => {
-                BodyParts { message: Some(bytes.to_vec()), ..BodyParts::default() }
-            }
+            AnswerBody::Message(bytes) => BodyParts { message: Some(bytes.to_vec()), ..BodyParts::default() },
         }
     }
 
