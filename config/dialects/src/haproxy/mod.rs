@@ -101,6 +101,7 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         notes,
         process: Process::default(),
         userlists: HashMap::new(),
+        http_errors: HashMap::new(),
         references: RefCell::new(Vec::new()),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
