@@ -4,7 +4,6 @@
 mod audit;
 mod corpus;
 mod demo;
-mod fuzz;
 mod leaning;
 mod load;
 mod network;
@@ -41,8 +40,6 @@ enum Chore {
     Corpus(corpus::Options),
     /// Run HAProxy's own tests from a checkout with our binary in its place; a skip is a failure.
     HaproxyTests(regtests::Options),
-    /// Build the fuzz targets and run each for a while.
-    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,7 +48,6 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&root(), &options),
         Chore::Audit(options) => audit::run(&root(), &options),
         Chore::Corpus(options) => corpus::run(&options),
-        Chore::Fuzz(options) => fuzz::run(&root(), &options),
         Chore::HaproxyTests(options) => regtests::run(&root(), &options),
     };
     outcome.map_or_else(

@@ -1,32 +1,75 @@
-//! The words of the runtime socket: one table for parsing, rights and help.
+//! What can be said on the runtime socket, as values. The words are in `words`.
 
-use dashboard::{Admin, FormAction, RowKind};
+use crate::words;
+use dashboard::{Admin, FormAction};
 use plan::process::RuntimeLevel;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// A runtime command, understood but for names of pools, servers and sites, which are looked up when it runs.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)] // the words of the socket, see `WORDS`
+#[allow(missing_docs)] // the words of the socket, see `words`
 pub enum Command {
     Help(Option<String>),
-    Prompt,
+    Prompt(Vec<PromptWord>),
     Quit,
     LowerLevel(RuntimeLevel),
     ShowLevel,
-    ShowInfo(Output),
+    ShowInfo(Printing),
     ShowStat(StatRequest),
+    ShowSchema,
     ShowServersState(Option<String>),
     ShowServersConn(Option<String>),
     ShowBackend,
     ShowVersion,
-    ShowErrors(Option<String>),
-    ShowEvents,
+    ShowErrors(ErrorsRequest),
+    ShowEvents(EventsRequest),
     SetTimeout(u64),
+    SetSeverity(SeverityOutput),
     SetProcessLimit(u32),
-    ClearCounters { all: bool },
+    SetRateLimit(RateLimit, u32),
+    Experimental(Option<bool>),
+    Expert(Option<bool>),
+    ClearCounters {
+        all: bool,
+    },
     GetWeight(Target),
     Server(Target, ServerWord),
-    Site(String, SiteChange),
+    AddServer(Target, Vec<String>),
+    DeleteServer(Target),
+    ClearServer(Target),
+    Site(String, SiteWord),
+    Wait(Wait),
+    /// For a part of the program of its own.
+    Part(Order),
+}
+
+/// A command that a part of the program answers by itself: maps, tables, caches, resolvers, sessions …
+/// [`crate::Control::part`] gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The words of the table, such as `["show", "table"]`.
+    pub words: &'static [&'static str],
+    /// The words after them.
+    pub arguments: Vec<String>,
+    /// Lines that came after `<<`, each with its end.
+    pub payload: Option<String>,
+}
+
+impl Order {
+    /// An argument, `""` when there is none.
+    pub fn argument(&self, at: usize) -> &str {
+        self.arguments.get(at).map_or("", String::as_str)
+    }
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Printing {
+    /// Form.
+    pub output: Output,
+    /// With a description of each value.
+    pub description: bool,
 }
 
 /// Form of an answer.
@@ -41,6 +84,82 @@ pub enum Output {
     Json,
 }
 
+/// Arguments of `prompt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the words themselves
+pub enum PromptWord {
+    Help,
+    Once,
+    Interactive,
+    Prompt,
+    Timed,
+}
+
+/// Whether answers begin with their severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SeverityOutput {
+    /// No.
+    #[default]
+    None,
+    /// `[3]: `.
+    Number,
+    /// `[err]: `.
+    Word,
+}
+
+/// Rates of the process that can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimit {
+    /// Connections per second.
+    Connections,
+    /// Sessions per second.
+    Sessions,
+    /// New encrypted sessions per second.
+    EncryptedSessions,
+    /// Kilobytes per second into compression.
+    Compression,
+}
+
+/// `wait`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// At most so long.
+    pub delay: Duration,
+    /// Until this server can be deleted.
+    pub removable: Option<Target>,
+}
+
+/// `show errors`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorsRequest {
+    /// Name or number of a proxy; `None` = all.
+    pub proxy: Option<String>,
+    /// Requests only, responses only, or both.
+    pub side: Option<ErrorSide>,
+}
+
+/// What was invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorSide {
+    /// A request.
+    Request,
+    /// A response.
+    Response,
+}
+
+/// `show events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventsRequest {
+    /// Name of a ring; `None` = their list.
+    pub ring: Option<String>,
+    /// Go on with what comes.
+    pub wait: bool,
+    /// Leave out what is there.
+    pub new: bool,
+    /// Events end in NUL.
+    pub nul: bool,
+}
+
 /// What `show stat` is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatRequest {
@@ -52,6 +171,8 @@ pub struct StatRequest {
     pub up: bool,
     /// No servers in maintenance.
     pub no_maintenance: bool,
+    /// With descriptions of the columns.
+    pub description: bool,
 }
 
 /// `pool/server`, each a name or `#` and a number.
@@ -93,18 +214,22 @@ pub enum ServerChange {
     Address(IpAddr, Option<u16>),
     /// Requests at once; 0 = no limit.
     Limit(u32),
-    /// Address that checks go to.
-    CheckAddress(IpAddr),
+    /// Address that checks go to, and port if it changes.
+    CheckAddress(IpAddr, Option<u16>),
     /// Port that checks go to.
     CheckPort(u16),
-    /// Address of the agent.
-    AgentAddress(IpAddr),
+    /// Address of the agent, and port if it changes.
+    AgentAddress(IpAddr, Option<u16>),
     /// Port of the agent.
     AgentPort(u16),
     /// What is sent to the agent.
     AgentSend(String),
     /// Connections and requests in progress are cut.
     ShutdownSessions,
+    /// Name that its address is looked up from.
+    HostName(String),
+    /// Its name.
+    Name(String),
 }
 
 /// Health as if checks had said so.
@@ -116,6 +241,15 @@ pub enum HealthWord {
     Stopping,
     /// Down.
     Down,
+}
+
+/// What is said about a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteWord {
+    /// A change that needs nothing but the site.
+    Change(SiteChange),
+    /// A connection limit, not yet understood.
+    Limit(Option<String>),
 }
 
 /// A change of a site.
@@ -157,169 +291,26 @@ impl ServerChange {
 pub struct Usage(pub String);
 
 impl Usage {
-    fn new(text: &str) -> Usage {
+    pub(crate) fn new(text: &str) -> Usage {
         Usage(text.to_owned())
     }
 }
 
-/// Makes a command of the words after the matched ones.
-type Parser = fn(&[&str]) -> Result<Command, Usage>;
-
-/// A row: words, arguments for help, who may, what it does, parser.
-struct Word {
-    words: &'static [&'static str],
-    arguments: &'static str,
-    level: RuntimeLevel,
-    help: &'static str,
-    parse: Parser,
-}
-
-const fn word(
-    words: &'static [&'static str],
-    arguments: &'static str,
-    level: RuntimeLevel,
-    help: &'static str,
-    parse: Parser,
-) -> Word {
-    Word { words, arguments, level, help, parse }
-}
-
-use RuntimeLevel::{Admin as ADMIN, Operator as OPERATOR, User as USER};
-
-/// All commands. More words come before fewer where one begins the other.
-const WORDS: &[Word] = &[
-    word(&["clear", "counters"], "[all]", OPERATOR, "forget maxima, or all counters", clear_counters),
-    word(&["disable", "agent"], "<pool>/<server>", ADMIN, "switch the agent of a server off", |w| {
-        change(w, ServerChange::Agent(false))
-    }),
-    word(&["disable", "frontend"], "<site>", ADMIN, "stop listening until enabled again", |w| {
-        site(w, SiteChange::Pause)
-    }),
-    word(&["disable", "health"], "<pool>/<server>", ADMIN, "switch the checks of a server off", |w| {
-        change(w, ServerChange::Checks(false))
-    }),
-    word(&["disable", "server"], "<pool>/<server>", ADMIN, "put a server into maintenance", |w| {
-        change(w, ServerChange::Admin(Admin::Maintenance))
-    }),
-    word(&["enable", "agent"], "<pool>/<server>", ADMIN, "switch the agent of a server on", |w| {
-        change(w, ServerChange::Agent(true))
-    }),
-    word(&["enable", "frontend"], "<site>", ADMIN, "listen again", |w| site(w, SiteChange::Resume)),
-    word(&["enable", "health"], "<pool>/<server>", ADMIN, "switch the checks of a server on", |w| {
-        change(w, ServerChange::Checks(true))
-    }),
-    word(&["enable", "server"], "<pool>/<server>", ADMIN, "take a server out of maintenance", |w| {
-        change(w, ServerChange::Admin(Admin::Ready))
-    }),
-    word(&["get", "weight"], "<pool>/<server>", USER, "weight of a server now and in the file", |w| {
-        Ok(Command::GetWeight(target(w.first())?))
-    }),
-    word(&["operator"], "", OPERATOR, "lower the rights of this session to operator", |_| {
-        Ok(Command::LowerLevel(OPERATOR))
-    }),
-    word(&["set", "maxconn", "frontend"], "<site> <n>", ADMIN, "connection limit of a site", set_site_limit),
-    word(&["set", "maxconn", "global"], "<n>", ADMIN, "connection limit of the process", set_process_limit),
-    word(
-        &["set", "maxconn", "server"],
-        "<pool>/<server> <n>",
-        ADMIN,
-        "request limit of a server",
-        set_server_limit,
-    ),
-    word(
-        &["set", "server"],
-        "<pool>/<server> …",
-        ADMIN,
-        "change state, weight, address or health",
-        set_server,
-    ),
-    word(&["set", "timeout", "cli"], "<time>", USER, "longest silence of this session", set_timeout),
-    word(&["set", "weight"], "<pool>/<server> <n>[%]", ADMIN, "weight of a server", |w| {
-        let target = target(w.first())?;
-        weight(target, w.get(1))
-    }),
-    word(&["show", "backend"], "", USER, "names of the pools", |_| Ok(Command::ShowBackend)),
-    word(&["show", "cli", "level"], "", USER, "rights of this session", |_| Ok(Command::ShowLevel)),
-    word(&["show", "errors"], "[<proxy>]", OPERATOR, "last invalid requests and responses", |w| {
-        Ok(Command::ShowErrors(w.first().map(|s| (*s).to_owned())))
-    }),
-    word(&["show", "events"], "", OPERATOR, "last events, newest first", |_| Ok(Command::ShowEvents)),
-    word(&["show", "info"], "[json|typed]*", USER, "numbers of the process", |w| {
-        Ok(Command::ShowInfo(output(w)))
-    }),
-    word(&["show", "servers", "conn"], "[<pool>]", USER, "connections to servers", |w| {
-        Ok(Command::ShowServersConn(w.first().map(|s| (*s).to_owned())))
-    }),
-    word(&["show", "servers", "state"], "[<pool>]", USER, "states of servers", |w| {
-        Ok(Command::ShowServersState(w.first().map(|s| (*s).to_owned())))
-    }),
-    word(
-        &["show", "stat"],
-        "[json|no-maint|typed|up]*",
-        USER,
-        "numbers of sites, pools and servers",
-        show_stat,
-    ),
-    word(&["show", "version"], "", USER, "version of this process", |_| Ok(Command::ShowVersion)),
-    word(&["shutdown", "frontend"], "<site>", ADMIN, "stop a site for good", |w| {
-        site(w, SiteChange::Shutdown)
-    }),
-    word(
-        &["shutdown", "sessions", "server"],
-        "<pool>/<server>",
-        ADMIN,
-        "cut what is in progress at a server",
-        |w| change(w, ServerChange::ShutdownSessions),
-    ),
-    word(&["user"], "", USER, "lower the rights of this session to user", |_| Ok(Command::LowerLevel(USER))),
-    word(&["help"], "[<command>]", USER, "commands that begin so, or all", |w| {
-        Ok(Command::Help((!w.is_empty()).then(|| w.join(" "))))
-    }),
-    word(&["prompt"], "", USER, "switch the prompt on or off", |_| Ok(Command::Prompt)),
-    word(&["quit"], "", USER, "end this session", |_| Ok(Command::Quit)),
-];
-
 /// Makes a command of a line (without `;` and line end), if the session may give it.
 pub fn parse(line: &str, level: RuntimeLevel) -> Result<Command, Usage> {
+    parse_with(line, None, level, false)
+}
+
+/// The same with what came after `<<`, and with the commands that need `experimental-mode on`.
+pub fn parse_with(
+    line: &str,
+    payload: Option<&str>,
+    level: RuntimeLevel,
+    experimental: bool,
+) -> Result<Command, Usage> {
     let words = split(line);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let found = WORDS.iter().find(|row| words.starts_with(row.words));
-    match found {
-        Some(row) if row.level > level => Err(Usage::new("Permission denied\n")),
-        Some(row) => (row.parse)(&words[row.words.len()..]),
-        None => Err(unknown(&words, level)),
-    }
-}
-
-/// `help`: the commands of this level that begin with `prefix`.
-pub fn help(prefix: Option<&str>, level: RuntimeLevel) -> String {
-    let wanted =
-        |row: &&Word| row.level <= level && prefix.is_none_or(|p| row.words.join(" ").starts_with(p));
-    let mut text = String::from("The following commands are valid at this level:\n");
-    WORDS.iter().filter(wanted).for_each(|row| text.push_str(&row.line()));
-    text
-}
-
-impl Word {
-    fn line(&self) -> String {
-        format!("  {:40}: {}\n", format!("{} {}", self.words.join(" "), self.arguments).trim_end(), self.help)
-    }
-}
-
-/// Commands that begin with the same word, or all.
-fn unknown(words: &[&str], level: RuntimeLevel) -> Usage {
-    let alike = |row: &&Word| {
-        row.level <= level
-            && words.first().is_some_and(|first| row.words[0] == *first || row.words.len() == 1)
-    };
-    let near = WORDS.iter().any(|row| words.first() == row.words.first());
-    let mut text = match near {
-        true => "Unknown command, but maybe one of the following ones is a better match:\n".to_owned(),
-        false => "Unknown command. Please enter one of the following commands only:\n".to_owned(),
-    };
-    let rows = WORDS.iter().filter(|row| if near { alike(row) } else { row.level <= level });
-    rows.for_each(|row| text.push_str(&row.line()));
-    Usage(text)
+    words::find(&words, payload, level, experimental)
 }
 
 /// Words between blanks; a backslash takes the next character as it is.
@@ -358,175 +349,12 @@ pub fn commands(line: &str) -> Vec<&str> {
     parts
 }
 
-fn clear_counters(words: &[&str]) -> Result<Command, Usage> {
-    Ok(Command::ClearCounters { all: words.first() == Some(&"all") })
-}
-
-fn target(word: Option<&&str>) -> Result<Target, Usage> {
-    word.and_then(|w| w.split_once('/'))
-        .map(|(pool, server)| Target { pool: pool.to_owned(), server: server.to_owned() })
-        .ok_or_else(|| Usage::new("Require 'backend/server'.\n"))
-}
-
-fn change(words: &[&str], change: ServerChange) -> Result<Command, Usage> {
-    Ok(Command::Server(target(words.first())?, ServerWord::Change(change)))
-}
-
-fn site(words: &[&str], change: SiteChange) -> Result<Command, Usage> {
-    match words.first() {
-        Some(name) => Ok(Command::Site((*name).to_owned(), change)),
-        None => Err(Usage::new("A frontend name is expected.\n")),
-    }
-}
-
-fn set_site_limit(words: &[&str]) -> Result<Command, Usage> {
-    let Some(name) = words.first() else { return Err(Usage::new("A frontend name is expected.\n")) };
-    let limit = words.get(1).and_then(|n| n.parse().ok());
-    let limit = limit.ok_or_else(|| Usage::new("Integer value expected.\n"))?;
-    Ok(Command::Site((*name).to_owned(), SiteChange::Limit(limit)))
-}
-
-fn set_process_limit(words: &[&str]) -> Result<Command, Usage> {
-    match words.first().and_then(|n| n.parse().ok()) {
-        Some(limit) => Ok(Command::SetProcessLimit(limit)),
-        None => Err(Usage::new("Expects an integer value.\n")),
-    }
-}
-
-fn set_server_limit(words: &[&str]) -> Result<Command, Usage> {
-    let target = target(words.first())?;
-    let text = words.get(1).ok_or_else(|| Usage::new("Require <maxconn>.\n"))?;
-    let limit = text.parse().map_err(|_| Usage::new("maxconn string empty or preceded by garbage\n"))?;
-    Ok(Command::Server(target, ServerWord::Change(ServerChange::Limit(limit))))
-}
-
-fn set_timeout(words: &[&str]) -> Result<Command, Usage> {
-    let seconds = words.first().and_then(|text| time_s(text)).filter(|s| *s > 0);
-    seconds.map(Command::SetTimeout).ok_or_else(|| Usage::new("Invalid timeout value.\n"))
-}
-
-/// Seconds of `90`, `90s`, `5m`, `1h`, `1d`.
-fn time_s(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
-fn weight(target: Target, word: Option<&&str>) -> Result<Command, Usage> {
-    match word {
-        Some(text) => Ok(Command::Server(target, ServerWord::Weight((*text).to_owned()))),
-        None => Err(Usage::new("Require <weight> or <weight%>.\n")),
-    }
-}
-
-const SET_SERVER: &str = "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | \
-check-addr | check-port | health | state | weight\n";
-
-fn set_server(words: &[&str]) -> Result<Command, Usage> {
-    let target = target(words.first())?;
-    let value = words.get(2).copied();
-    let change = match words.get(1).copied() {
-        Some("weight") => return weight(target, words.get(2)),
-        Some("addr") => return set_address(target, &words[2..]),
-        Some("state") => state(value)?,
-        Some("health") => health(value)?,
-        Some("agent") => agent(value)?,
-        Some("agent-send") => ServerChange::AgentSend(value.unwrap_or("").to_owned()),
-        Some("agent-addr") => ServerChange::AgentAddress(address(value)?),
-        Some("agent-port") => ServerChange::AgentPort(port(value)?),
-        Some("check-addr") => ServerChange::CheckAddress(address(value)?),
-        Some("check-port") => ServerChange::CheckPort(port(value)?),
-        Some("fqdn" | "ssl") => return Err(Usage::new("Not supported by this version.\n")),
-        _ => return Err(Usage::new(SET_SERVER)),
-    };
-    Ok(Command::Server(target, ServerWord::Change(change)))
-}
-
-fn state(word: Option<&str>) -> Result<ServerChange, Usage> {
-    match word {
-        Some("ready") => Ok(ServerChange::Admin(Admin::Ready)),
-        Some("drain") => Ok(ServerChange::Admin(Admin::Drain)),
-        Some("maint") => Ok(ServerChange::Admin(Admin::Maintenance)),
-        _ => Err(Usage::new("'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n")),
-    }
-}
-
-fn health(word: Option<&str>) -> Result<ServerChange, Usage> {
-    match word {
-        Some("up") => Ok(ServerChange::Health(HealthWord::Up)),
-        Some("stopping") => Ok(ServerChange::Health(HealthWord::Stopping)),
-        Some("down") => Ok(ServerChange::Health(HealthWord::Down)),
-        _ => Err(Usage::new("'set server <srv> health' expects 'up', 'stopping', or 'down'.\n")),
-    }
-}
-
-fn agent(word: Option<&str>) -> Result<ServerChange, Usage> {
-    match word {
-        Some("up") => Ok(ServerChange::AgentUp(true)),
-        Some("down") => Ok(ServerChange::AgentUp(false)),
-        _ => Err(Usage::new("'set server <srv> agent' expects 'up' or 'down'.\n")),
-    }
-}
-
-fn set_address(target: Target, words: &[&str]) -> Result<Command, Usage> {
-    let expects = "set server <b>/<s> addr requires an address and optionally a port.\n";
-    let (address, port) = match words {
-        [address] => (*address, None),
-        [address, "port"] => (*address, Some(String::new())),
-        [address, "port", port, ..] => (*address, Some((*port).to_owned())),
-        _ => return Err(Usage::new(expects)),
-    };
-    Ok(Command::Server(target, ServerWord::Address(address.to_owned(), port)))
-}
-
-fn address(word: Option<&str>) -> Result<IpAddr, Usage> {
-    word.and_then(|w| w.parse().ok()).ok_or_else(|| Usage::new("An IP address is expected.\n"))
-}
-
-fn port(word: Option<&str>) -> Result<u16, Usage> {
-    word.and_then(|w| w.parse().ok()).ok_or_else(|| Usage::new("A port is expected.\n"))
-}
-
-fn output(words: &[&str]) -> Output {
-    match words {
-        _ if words.contains(&"json") => Output::Json,
-        _ if words.contains(&"typed") => Output::Typed,
-        _ => Output::Plain,
-    }
-}
-
-fn show_stat(words: &[&str]) -> Result<Command, Usage> {
-    let only = match words {
-        [proxy, kinds, server, ..] => match (kinds.parse(), server.parse()) {
-            (Ok(kinds), Ok(server)) => Some(((*proxy).to_owned(), kinds, server)),
-            _ => None,
-        },
-        _ => None,
-    };
-    Ok(Command::ShowStat(StatRequest {
-        only,
-        output: output(words),
-        up: words.contains(&"up"),
-        no_maintenance: words.contains(&"no-maint"),
-    }))
-}
-
-/// Bits of `show stat`'s kinds, as HAProxy counts them: 1 sites, 2 pools, 4 servers; -1 all.
-pub(crate) fn kind_bits(kinds: i64) -> u32 {
-    let all =
-        [RowKind::Site, RowKind::Pool, RowKind::Server].iter().fold(0, |bits, kind| bits | 1 << *kind as u32);
-    if kinds < 0 { all } else { (kinds as u32) & all }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::SET_SERVER;
+    use crate::words::WORDS;
+    use RuntimeLevel::{Admin as ADMIN, Operator as OPERATOR, User as USER};
 
     fn server(change: ServerChange) -> Result<Command, Usage> {
         let target = Target { pool: "be".into(), server: "s1".into() };
@@ -537,8 +365,11 @@ mod tests {
     fn lines_that_are_commands() {
         let stat = StatRequest::default();
         for (line, expected) in [
-            ("show info", Ok(Command::ShowInfo(Output::Plain))),
-            (" show  info\ttyped ", Ok(Command::ShowInfo(Output::Typed))),
+            ("show info", Ok(Command::ShowInfo(Printing::default()))),
+            (
+                " show  info\ttyped ",
+                Ok(Command::ShowInfo(Printing { output: Output::Typed, description: false })),
+            ),
             ("show stat", Ok(Command::ShowStat(stat.clone()))),
             ("show stat 4", Ok(Command::ShowStat(stat.clone()))),
             (
@@ -557,8 +388,23 @@ mod tests {
             ("set server be/s1 agent-send a\\ b\\;", server(ServerChange::AgentSend("a b;".into()))),
             ("set maxconn server be/s1 5", server(ServerChange::Limit(5))),
             ("shutdown sessions server be/s1", server(ServerChange::ShutdownSessions)),
-            ("set maxconn frontend fe 9", Ok(Command::Site("fe".into(), SiteChange::Limit(9)))),
-            ("disable frontend fe", Ok(Command::Site("fe".into(), SiteChange::Pause))),
+            ("set maxconn frontend fe 9", Ok(Command::Site("fe".into(), SiteWord::Limit(Some("9".into()))))),
+            ("disable frontend fe", Ok(Command::Site("fe".into(), SiteWord::Change(SiteChange::Pause)))),
+            ("set rate-limit sessions global 9", Ok(Command::SetRateLimit(RateLimit::Sessions, 9))),
+            ("wait 2s", Ok(Command::Wait(Wait { delay: Duration::from_secs(2), removable: None }))),
+            ("prompt timed i", Ok(Command::Prompt(vec![PromptWord::Timed, PromptWord::Interactive]))),
+            (
+                "set server be/s1 check-addr ::1 port 7",
+                server(ServerChange::CheckAddress([0, 0, 0, 0, 0, 0, 0, 1].into(), Some(7))),
+            ),
+            (
+                "show table t data.gpc0 gt 1",
+                Ok(Command::Part(Order {
+                    words: &["show", "table"],
+                    arguments: ["t", "data.gpc0", "gt", "1"].map(String::from).to_vec(),
+                    payload: None,
+                })),
+            ),
             ("clear counters all", Ok(Command::ClearCounters { all: true })),
             ("set timeout cli 5m", Ok(Command::SetTimeout(300))),
         ] {
@@ -584,22 +430,23 @@ mod tests {
                 "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n",
             ),
             ("set maxconn server be/s1", ADMIN, "Require <maxconn>.\n"),
-            ("set maxconn frontend fe", ADMIN, "Integer value expected.\n"),
+            ("set maxconn server be/s1 x", ADMIN, "maxconn string empty or preceded by garbage"),
+            ("set maxconn global x", ADMIN, "Expects an integer value.\n"),
+            ("set rate-limit sessions global", ADMIN, "Expects an integer value.\n"),
+            ("set timeout", ADMIN, "'set timeout' only supports 'cli'.\n"),
+            ("set timeout cli", ADMIN, "Expects an integer value.\n"),
+            ("set server be/s1 check-addr x", ADMIN, "invalid addr 'x'"),
+            ("set server be/s1 check-port", ADMIN, "set server <b>/<s> check-port requires a port.\n"),
+            ("set server be/s1 check-port x", ADMIN, "provided port is not an integer"),
+            ("set server be/s1 agent-port 70000", ADMIN, "provided port is invalid"),
+            ("show events ring -x", ADMIN, "unknown option\n"),
+            ("show stat domain tea", ADMIN, "Invalid statistics domain.\n"),
             ("enable frontend", ADMIN, "A frontend name is expected.\n"),
             ("set server be/s1 state ready", OPERATOR, "Permission denied\n"),
             ("set timeout cli 99999999999999999999d", USER, "Invalid timeout value.\n"),
         ] {
             assert_eq!(parse(line, level), Err(Usage::new(answer)), "{line}");
         }
-        let near = parse("show foo", USER).err().map(|u| u.0).unwrap_or_default();
-        assert!(near.starts_with("Unknown command, but maybe") && near.contains("  show stat"));
-        assert!(near.contains("  quit"));
-        let far = parse("foo", ADMIN).err().map(|u| u.0).unwrap_or_default();
-        assert!(far.starts_with("Unknown command. Please enter") && far.contains("set server"));
-        assert!(
-            help(Some("show st"), ADMIN).contains("show stat")
-                && !help(Some("show st"), ADMIN).contains("quit")
-        );
     }
 
     #[test]

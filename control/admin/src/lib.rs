@@ -4,12 +4,19 @@
 //! `dashboard::Snapshot`; changes go through [`Control`]. The statistics page's form uses
 //! [`ServerChange::of`].
 
+pub mod answer;
 pub mod command;
 pub mod control;
+mod master;
+mod parse;
 pub mod serve;
 pub mod session;
+mod words;
 
-pub use command::{Command, HealthWord, Output, ServerChange, SiteChange, Usage, parse};
-pub use control::{Control, Refusal};
+pub use answer::Answer;
+pub use command::{
+    Command, ErrorSide, HealthWord, Order, Output, RateLimit, ServerChange, SiteChange, Target, Usage, parse,
+};
+pub use control::{Control, Refusal, Reloaded, RingPart, RingView};
 pub use serve::{LINE_BYTES, TIMEOUT, serve};
-pub use session::Session;
+pub use session::{Mode, Session};

@@ -1,123 +1,316 @@
-//! One session on a runtime socket: lines in, answers out. Pure but for [`Control`].
+//! One session on a runtime socket: commands in, answers out. Pure but for [`Control`].
 
-use crate::command::{self, Command, Output, ServerChange, ServerWord, StatRequest, Target, kind_bits};
+use crate::answer::Answer;
+use crate::command::{
+    self, Command, ErrorsRequest, EventsRequest, Output, Printing, PromptWord, ServerChange, ServerWord,
+    SeverityOutput, SiteChange, SiteWord, StatRequest, Target, Wait,
+};
 use crate::control::Control;
-use dashboard::{PoolView, Selection, ServerView, Snapshot, info, rows, servers};
+use crate::master::Master;
+use crate::parse::{PROMPT, kind_bits};
+use crate::words;
+use dashboard::{PoolView, Selection, ServerView, Snapshot, info, rows, schema, servers};
+use plan::log::Severity;
 use plan::process::RuntimeLevel;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 use telemetry::clock::Calendar;
 
+/// How a session goes on after a line.
+///
+/// ```text
+///            prompt p, prompt            prompt i
+///   Once ──────────────────► Prompt ◄──────────────► Interactive
+///    ▲                          │
+///    └──────────────────────────┘ prompt n, prompt
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It ends when the lines that came together are answered.
+    #[default]
+    Once,
+    /// It waits for more lines.
+    Interactive,
+    /// The same, and shows when it waits.
+    Prompt,
+}
+
 /// State of a session.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// What it may do; commands can lower it.
     pub level: RuntimeLevel,
-    /// It stays open and shows `> ` when it waits.
-    pub prompt: bool,
+    /// How it goes on.
+    pub mode: Mode,
+    /// The prompt shows the time.
+    pub timed: bool,
     /// Longest silence.
     pub timeout: Duration,
     /// It asked to be closed.
     pub closed: bool,
+    /// Sentences begin with their severity.
+    pub severity: SeverityOutput,
+    /// On the socket of a master: where commands go.
+    pub(crate) master: Option<Master>,
+    experimental: bool,
+    expert: bool,
 }
 
-/// What a command says: text that ends in a line end, or nothing.
-type Answer = String;
+/// What is to be done for a command.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Send this; it holds the empty line already.
+    Say(String),
+    /// Wait, then say how it went.
+    Wait(Wait),
+    /// Send events as they come, until the client says anything.
+    Follow {
+        /// Ring.
+        ring: String,
+        /// Number of the next event.
+        next: u64,
+        /// What ends each.
+        end: char,
+    },
+    /// Reload, say how it went, close.
+    Reload,
+    /// Nothing.
+    Nothing,
+}
 
 impl Session {
     /// A session that begins.
     pub fn new(level: RuntimeLevel, timeout: Duration) -> Session {
-        Session { level, prompt: false, timeout, closed: false }
+        Session {
+            level,
+            mode: Mode::Once,
+            timed: false,
+            timeout,
+            closed: false,
+            severity: SeverityOutput::None,
+            master: None,
+            experimental: false,
+            expert: false,
+        }
     }
 
-    /// Runs the commands of one line and gives what to send. `payload` is what followed `<<`; no command takes
-    /// one yet, so it is read and ignored as HAProxy does.
+    /// A session on the socket of a master, which is always interactive.
+    pub fn of_master(level: RuntimeLevel, timeout: Duration) -> Session {
+        Session { master: Some(Master::default()), ..Session::new(level, timeout) }
+    }
+
+    /// Runs the commands of one line and gives all that is said at once: nothing is waited for.
     pub fn line(&mut self, line: &str, payload: Option<&str>, control: &dyn Control) -> String {
-        let _ = payload;
         let mut out = String::new();
         for part in command::commands(line) {
-            if self.closed {
-                break;
-            }
-            if part.trim().is_empty() && (self.prompt || part.len() != line.len()) {
-                continue;
-            }
-            let answer = match command::parse(part, self.level) {
-                Ok(command) => self.run(command, control),
-                Err(usage) => usage.0,
-            };
-            if !self.closed {
-                out.push_str(&answer);
-                out.push('\n');
+            if let Step::Say(text) = self.step(part, line, payload, control) {
+                out.push_str(&text);
             }
         }
-        // In HAProxy's interactive mode an empty line is answered by a new prompt only.
         out
+    }
+
+    /// Runs one command of a line.
+    pub(crate) fn step(
+        &mut self,
+        part: &str,
+        line: &str,
+        payload: Option<&str>,
+        control: &dyn Control,
+    ) -> Step {
+        // An empty line is answered by a new prompt; without prompts it is an unknown command, as in HAProxy.
+        if self.closed || part.trim().is_empty() && (self.mode != Mode::Once || part.len() != line.len()) {
+            return Step::Nothing;
+        }
+        if let Some(step) = self.master_step(part, control) {
+            return step;
+        }
+        self.worker_step(part, payload, control)
+    }
+
+    pub(crate) fn worker_step(&mut self, part: &str, payload: Option<&str>, control: &dyn Control) -> Step {
+        match command::parse_with(part, payload, self.level, self.experimental) {
+            Ok(Command::Wait(wait)) => Step::Wait(wait),
+            Ok(Command::ShowEvents(request)) => self.show_events(&request, control),
+            Ok(command) => {
+                let answer = self.run(command, control);
+                if self.closed { Step::Nothing } else { self.say(&answer) }
+            }
+            Err(usage) => self.say(&Answer::error(usage.0)),
+        }
+    }
+
+    /// What is sent for an answer.
+    pub(crate) fn say(&self, answer: &Answer) -> Step {
+        Step::Say(answer.printed(self.severity) + "\n")
+    }
+
+    /// The prompt, with its line end before it left to the empty line of the answer.
+    pub(crate) fn prompt(&self, control: &dyn Control) -> String {
+        let time = match self.timed {
+            true => {
+                let s = control.snapshot().process.uptime_s;
+                format!("[{}:{:02}:{:02}:{:02}] ", s / 86_400, s / 3600 % 24, s / 60 % 60, s % 60)
+            }
+            false => String::new(),
+        };
+        let place = self.master.as_ref().map_or_else(String::new, |master| master.prompt(control));
+        // HAProxy leaves the blank out where there is only the time.
+        let time = if place.is_empty() { time.trim_end() } else { &time };
+        format!("{time}{place}> ")
     }
 
     fn run(&mut self, command: Command, control: &dyn Control) -> Answer {
         match command {
-            Command::Help(prefix) => command::help(prefix.as_deref(), self.level),
-            Command::Prompt => {
-                self.prompt = !self.prompt;
-                String::new()
-            }
+            Command::Help(prefix) => Answer::said(Severity::Info, words::help(prefix.as_deref(), self.level)),
+            Command::Prompt(words) => self.change_prompt(&words),
             Command::Quit => {
                 self.closed = true;
-                String::new()
+                Answer::done()
             }
             Command::LowerLevel(level) => {
                 self.level = self.level.min(level);
-                String::new()
+                (self.experimental, self.expert) = (false, false);
+                Answer::done()
             }
-            Command::ShowLevel => format!("{}\n", level_name(self.level)),
+            Command::Experimental(switch) => mode(&mut self.experimental, switch, "experimental-mode"),
+            Command::Expert(switch) => mode(&mut self.expert, switch, "expert-mode"),
+            Command::ShowLevel => Answer::said(Severity::Info, format!("{}\n", level_name(self.level))),
             Command::SetTimeout(seconds) => {
                 self.timeout = Duration::from_secs(seconds);
-                String::new()
+                Answer::done()
+            }
+            Command::SetSeverity(output) => {
+                self.severity = output;
+                Answer::done()
+            }
+            Command::ClearCounters { all: true } if self.level < RuntimeLevel::Admin => {
+                Answer::error("Permission denied\n")
             }
             Command::ClearCounters { all } => {
                 control.clear_counters(all);
-                String::new()
+                Answer::done()
             }
-            Command::SetProcessLimit(limit) => done(control.set_process_limit(limit)),
+            Command::SetProcessLimit(limit) => control.set_process_limit(limit).into(),
+            Command::SetRateLimit(which, limit) => control.set_rate_limit(which, limit).into(),
             Command::Server(target, word) => change_server(&target, word, control),
-            Command::Site(name, change) => {
+            Command::AddServer(target, words) => add_server(&target, &words, control),
+            Command::DeleteServer(target) => delete_server(&target, control),
+            Command::ClearServer(target) => {
                 let snapshot = control.snapshot();
-                match snapshot.sites.iter().find(|s| is_named(&name, &s.name, s.id)) {
-                    Some(site) => done(control.change_site(&site.name, change)),
-                    None => "No such frontend.\n".to_owned(),
+                match find(&target, &snapshot) {
+                    Ok((pool, server)) => {
+                        control.clear_server(&pool.name, &server.name);
+                        Answer::said(Severity::Info, "Server counters cleared.\n")
+                    }
+                    Err(answer) => answer,
                 }
             }
-            show => self.show(show, &control.snapshot()),
+            Command::Site(name, word) => change_site(&name, word, control),
+            Command::Part(order) => control.part(&order),
+            Command::ShowErrors(request) => show_errors(&request, control),
+            show => show_snapshot(show, &control.snapshot()),
         }
     }
 
-    fn show(&self, command: Command, snapshot: &Snapshot) -> Answer {
-        match command {
-            Command::ShowInfo(Output::Plain) => info::info(snapshot),
-            Command::ShowInfo(Output::Typed) => info::info_typed(snapshot),
-            Command::ShowInfo(Output::Json) => info::info_json(snapshot),
-            Command::ShowStat(request) => show_stat(&request, snapshot),
-            Command::ShowServersState(pool) => {
-                of_pool(snapshot, pool.as_deref(), |name| servers::servers_state(snapshot, name))
+    fn change_prompt(&mut self, words: &[PromptWord]) -> Answer {
+        if words.contains(&PromptWord::Help) {
+            return Answer::said(Severity::Info, PROMPT);
+        }
+        if !words.iter().any(|word| *word != PromptWord::Timed) {
+            self.mode = match self.mode {
+                Mode::Prompt if words.is_empty() => Mode::Once,
+                _ => Mode::Prompt,
+            };
+        }
+        for word in words {
+            match word {
+                PromptWord::Once => self.mode = Mode::Once,
+                PromptWord::Interactive => self.mode = Mode::Interactive,
+                PromptWord::Prompt => self.mode = Mode::Prompt,
+                PromptWord::Timed => self.timed = !self.timed,
+                PromptWord::Help => {}
             }
-            Command::ShowServersConn(pool) => {
-                of_pool(snapshot, pool.as_deref(), |name| servers::servers_conn(snapshot, name))
-            }
-            Command::ShowBackend => {
-                snapshot.pools.iter().fold("# name\n".to_owned(), |text, pool| text + &pool.name + "\n")
-            }
-            Command::ShowVersion => format!("{}\n", snapshot.process.version),
-            Command::ShowErrors(proxy) => show_errors(proxy.as_deref(), snapshot),
-            Command::ShowEvents => show_events(snapshot),
-            Command::GetWeight(target) => match find(&target, snapshot) {
-                Ok((_, server)) => format!("{} (initial {})\n", server.user_weight, server.initial_weight),
-                Err(text) => text,
-            },
-            _ => String::new(),
+        }
+        Answer::done()
+    }
+
+    fn show_events(&self, request: &EventsRequest, control: &dyn Control) -> Step {
+        let Some(name) = &request.ring else { return self.say(&Answer::data(rings(control))) };
+        if self.level < RuntimeLevel::Operator {
+            return self.say(&Answer::error("Permission denied\n"));
+        }
+        let Some(part) = control.ring(name, 0) else {
+            return self.say(&Answer::error("No such event sink"));
+        };
+        let end = if request.nul { '\0' } else { '\n' };
+        match (request.wait, request.new) {
+            (false, true) => self.say(&Answer::done()),
+            (false, false) => self.say(&Answer::data(ended(&part.lines, end))),
+            (true, new) => Step::Follow { ring: name.clone(), next: if new { part.next } else { 0 }, end },
         }
     }
+}
+
+/// Lines, each with its end.
+pub(crate) fn ended(lines: &[String], end: char) -> String {
+    lines.iter().fold(String::new(), |text, line| text + line + &end.to_string())
+}
+
+fn rings(control: &dyn Control) -> String {
+    let mut text =
+        String::from("Rings of events; -w waits for more, -n leaves out what is there. Any input ends it.\n");
+    for ring in control.rings() {
+        let _ = writeln!(
+            text,
+            "    {:<10} : type=buffer, {} dropped, {}",
+            ring.name, ring.dropped, ring.description
+        );
+    }
+    text
+}
+
+fn mode(flag: &mut bool, switch: Option<bool>, name: &str) -> Answer {
+    match switch {
+        Some(on) => {
+            *flag = on;
+            Answer::done()
+        }
+        None => Answer::said(Severity::Info, format!("{name} is {}\n", if *flag { "ON" } else { "OFF" })),
+    }
+}
+
+fn show_snapshot(command: Command, snapshot: &Snapshot) -> Answer {
+    let text = match command {
+        Command::ShowInfo(Printing { output: Output::Plain, description }) => {
+            info::info(snapshot, description)
+        }
+        Command::ShowInfo(Printing { output: Output::Typed, description }) => {
+            info::info_typed(snapshot, description)
+        }
+        Command::ShowInfo(Printing { output: Output::Json, .. }) => info::info_json(snapshot),
+        Command::ShowSchema => schema::schema(),
+        Command::ShowStat(request) => return show_stat(&request, snapshot),
+        Command::ShowServersState(pool) => {
+            return of_pool(snapshot, pool.as_deref(), |name| servers::servers_state(snapshot, name));
+        }
+        Command::ShowServersConn(pool) => {
+            return of_pool(snapshot, pool.as_deref(), |name| servers::servers_conn(snapshot, name));
+        }
+        Command::ShowBackend => {
+            snapshot.pools.iter().fold("# name\n".to_owned(), |text, pool| text + &pool.name + "\n")
+        }
+        Command::ShowVersion => {
+            return Answer::said(Severity::Info, format!("{}\n", snapshot.process.version));
+        }
+        Command::GetWeight(target) => match find(&target, snapshot) {
+            Ok((_, server)) => format!("{} (initial {})\n", server.user_weight, server.initial_weight),
+            Err(answer) => return answer,
+        },
+        _ => String::new(),
+    };
+    Answer::data(text)
 }
 
 /// Name of a level.
@@ -129,44 +322,64 @@ pub fn level_name(level: RuntimeLevel) -> &'static str {
     }
 }
 
-fn done(result: Result<(), crate::control::Refusal>) -> Answer {
-    match result {
-        Ok(()) => String::new(),
-        Err(refusal) => format!("{}\n", refusal.0.trim_end()),
-    }
-}
-
 /// A word is a name, or `#` and a number.
 fn is_named(word: &str, name: &str, id: u32) -> bool {
     word == name || word.strip_prefix('#').is_some_and(|number| number.parse() == Ok(id))
 }
 
-fn find<'s>(target: &Target, snapshot: &'s Snapshot) -> Result<(&'s PoolView, &'s ServerView), Answer> {
+pub(crate) fn find<'s>(
+    target: &Target,
+    snapshot: &'s Snapshot,
+) -> Result<(&'s PoolView, &'s ServerView), Answer> {
     let pool = snapshot.pools.iter().find(|p| is_named(&target.pool, &p.name, p.id));
-    let pool = pool.ok_or_else(|| "No such backend.\n".to_owned())?;
+    let pool = pool.ok_or_else(|| Answer::error("No such backend.\n"))?;
     let server = pool.servers.iter().find(|s| is_named(&target.server, &s.name, s.id));
-    server.map(|server| (pool, server)).ok_or_else(|| "No such server.\n".to_owned())
+    server.map(|server| (pool, server)).ok_or_else(|| Answer::error("No such server.\n"))
 }
 
 fn of_pool(snapshot: &Snapshot, word: Option<&str>, text: impl Fn(Option<&str>) -> String) -> Answer {
     match word.map(|word| snapshot.pools.iter().find(|p| is_named(word, &p.name, p.id))) {
-        None => text(None),
-        Some(Some(pool)) => text(Some(&pool.name)),
-        Some(None) => "Can't find backend.\n".to_owned(),
+        None => Answer::data(text(None)),
+        Some(Some(pool)) => Answer::data(text(Some(&pool.name))),
+        Some(None) => Answer::error("Can't find backend.\n"),
     }
+}
+
+fn change_site(name: &str, word: SiteWord, control: &dyn Control) -> Answer {
+    let snapshot = control.snapshot();
+    let Some(site) = snapshot.sites.iter().find(|s| is_named(name, &s.name, s.id)) else {
+        return Answer::error("No such frontend.\n");
+    };
+    let change = match word {
+        SiteWord::Change(change) => change,
+        SiteWord::Limit(None) => return Answer::error("Integer value expected.\n"),
+        SiteWord::Limit(Some(text)) => match text.parse::<i64>().map(u32::try_from) {
+            Ok(Ok(limit)) => SiteChange::Limit(limit),
+            Ok(Err(_)) => return Answer::error("Value out of range.\n"),
+            Err(_) => return Answer::error("Integer value expected.\n"),
+        },
+    };
+    control.change_site(&site.name, change).into()
 }
 
 fn change_server(target: &Target, word: ServerWord, control: &dyn Control) -> Answer {
     let snapshot = control.snapshot();
     let (pool, server) = match find(target, &snapshot) {
         Ok(found) => found,
-        Err(text) => return text,
+        Err(answer) => return answer,
     };
     match word {
-        ServerWord::Change(change) => done(control.change_server(&pool.name, &server.name, change)),
+        ServerWord::Change(change) => control.change_server(&pool.name, &server.name, change).into(),
         ServerWord::Weight(text) => match weight(&text, server.initial_weight) {
-            Ok(weight) => done(control.change_server(&pool.name, &server.name, ServerChange::Weight(weight))),
-            Err(text) => text,
+            Ok(weight) if !pool.dynamic && weight != 0 && u64::from(weight) != server.initial_weight => {
+                Answer::error(
+                    "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.\n",
+                )
+            }
+            Ok(weight) => {
+                control.change_server(&pool.name, &server.name, ServerChange::Weight(weight)).into()
+            }
+            Err(text) => Answer::error(text),
         },
         ServerWord::Address(address, port) => {
             change_address(pool, server, &address, port.as_deref(), control)
@@ -174,14 +387,53 @@ fn change_server(target: &Target, word: ServerWord, control: &dyn Control) -> An
     }
 }
 
+fn add_server(target: &Target, words: &[String], control: &dyn Control) -> Answer {
+    let snapshot = control.snapshot();
+    let Some(pool) = snapshot.pools.iter().find(|p| is_named(&target.pool, &p.name, p.id)) else {
+        return Answer::error("No such backend.\n");
+    };
+    if !pool.dynamic {
+        return Answer::error(format!(
+            "backend '{}' uses a non dynamic load balancing method: servers cannot be added.\n",
+            pool.name
+        ));
+    }
+    if words.is_empty() {
+        return Answer::error("'server' expects <name> and <addr>[:<port>] as arguments.\n");
+    }
+    let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    match control.add_server(&pool.name, &quoted(&target.server), &line) {
+        Ok(_) => Answer::said(Severity::Info, "New server registered.\n"),
+        Err(refusal) => Err(refusal).into(),
+    }
+}
+
+/// A word of a configuration that stands for exactly this text.
+fn quoted(word: &str) -> String {
+    let special = |c: char| matches!(c, ' ' | '\t' | '\\' | '"' | '\'' | '#' | '$');
+    word.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+fn delete_server(target: &Target, control: &dyn Control) -> Answer {
+    let snapshot = control.snapshot();
+    let (pool, server) = match find(target, &snapshot) {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    match control.remove_server(&pool.name, &server.name) {
+        Ok(()) => Answer::said(Severity::Info, "Server deleted.\n"),
+        Err(refusal) => Err(refusal).into(),
+    }
+}
+
 /// `N` or `N%` of the weight of the file, at most 256.
-fn weight(text: &str, initial: u64) -> Result<u16, Answer> {
+fn weight(text: &str, initial: u64) -> Result<u16, String> {
     const MOST: u64 = 256;
     let (digits, relative) = match text.strip_suffix('%') {
         Some(digits) => (digits, true),
         None => (text, false),
     };
-    let bad = || "Empty weight string empty or preceded by garbage\n".to_owned();
+    let bad = || "Empty weight string empty or preceded by garbage".to_owned();
     let number: i64 = digits.parse().map_err(|_| bad())?;
     match (relative, u64::try_from(number)) {
         (true, Ok(percent)) => Ok((initial * percent.min(100 * MOST) / 100).min(MOST) as u16),
@@ -200,11 +452,11 @@ fn change_address(
     port: Option<&str>,
     control: &dyn Control,
 ) -> Answer {
-    const BY: &str = " by 'stats socket command'\n";
-    let Ok(ip) = address.parse::<IpAddr>() else { return format!("Invalid addr '{address}'{BY}") };
+    let by = |text: String| Answer::said(Severity::Warning, format!("{text} by 'stats socket command'\n"));
+    let Ok(ip) = address.parse::<IpAddr>() else { return by(format!("Invalid addr '{address}'")) };
     let new_port = match port.map(str::parse::<u16>) {
         Some(Err(_)) => {
-            return format!("problem converting port '{}' to an int{BY}", port.unwrap_or_default());
+            return by(format!("problem converting port '{}' to an int", port.unwrap_or_default()));
         }
         Some(Ok(port)) => Some(port),
         None => None,
@@ -223,10 +475,10 @@ fn change_address(
     if !same || moved.is_some() {
         let change = ServerChange::Address(ip, moved);
         if let Err(refusal) = control.change_server(&pool.name, &server.name, change) {
-            return format!("{}\n", refusal.0.trim_end());
+            return Err(refusal).into();
         }
     }
-    text + BY
+    by(text)
 }
 
 fn show_stat(request: &StatRequest, snapshot: &Snapshot) -> Answer {
@@ -237,50 +489,51 @@ fn show_stat(request: &StatRequest, snapshot: &Snapshot) -> Answer {
         selection.server = u32::try_from(*server).ok();
         match proxy.parse::<i64>() {
             Ok(number) => selection.proxy = u32::try_from(number).ok(),
-            Err(_) if has_proxy(snapshot, proxy) => selection.names = vec![proxy.clone()],
-            Err(_) => return "No such proxy.\n".to_owned(),
+            Err(_) if proxy_id(snapshot, proxy).is_some() => selection.names = vec![proxy.clone()],
+            Err(_) => return Answer::error("No such proxy.\n"),
         }
     }
     let rows = rows::rows(snapshot, &selection);
-    match request.output {
+    Answer::data(match request.output {
         Output::Plain => rows::csv(&rows),
-        Output::Typed => rows::typed(&rows),
+        Output::Typed => rows::typed(&rows, request.description),
         Output::Json => rows::json(&rows),
-    }
+    })
 }
 
-fn has_proxy(snapshot: &Snapshot, name: &str) -> bool {
-    snapshot.sites.iter().any(|s| s.name == name) || snapshot.pools.iter().any(|p| p.name == name)
+/// Number of the site or pool of this name or number.
+fn proxy_id(snapshot: &Snapshot, word: &str) -> Option<u32> {
+    let number = word.trim_start_matches('#').parse().ok();
+    let sites = snapshot.sites.iter().map(|s| (&s.name, s.id));
+    let mut all = sites.chain(snapshot.pools.iter().map(|p| (&p.name, p.id)));
+    all.find(|(name, id)| *name == word || Some(*id) == number).map(|(_, id)| id)
 }
 
-/// Invalid requests and responses are not kept (their causes are counted): the empty form.
-fn show_errors(proxy: Option<&str>, snapshot: &Snapshot) -> Answer {
-    if proxy.is_some_and(|name| name != "-1" && !has_proxy(snapshot, name)) {
-        return "No such proxy.\n".to_owned();
-    }
+fn show_errors(request: &ErrorsRequest, control: &dyn Control) -> Answer {
+    let snapshot = control.snapshot();
+    let proxy = match &request.proxy {
+        None => None,
+        Some(name) => match proxy_id(&snapshot, name) {
+            Some(id) => Some(id),
+            None => return Answer::error("No such proxy.\n"),
+        },
+    };
+    let invalid = control.invalid(proxy, request.side);
     let date = Calendar::of((snapshot.now_ms / 1000) as i64).log_date();
     let (date, ms) = (String::from_utf8_lossy(&date), snapshot.now_ms % 1000);
-    format!("Total events captured on [{date}.{ms:03}] : 0\n")
-}
-
-fn show_events(snapshot: &Snapshot) -> Answer {
-    let mut text = String::new();
-    for (at_ms, severity, event) in &snapshot.events {
-        let date = Calendar::of((at_ms / 1000) as i64).iso_date();
-        let _ =
-            writeln!(text, "{}.{:03}Z <{severity}> {event}", String::from_utf8_lossy(&date), at_ms % 1000);
-    }
-    text
+    let head = format!("Total events captured on [{date}.{ms:03}] : {}\n", snapshot.invalid_total);
+    Answer::data(invalid.into_iter().fold(head, |text, capture| text + &capture))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::command::SiteChange;
-    use crate::control::Refusal;
+    use crate::command::{ErrorSide, Order, RateLimit};
+    use crate::control::{Refusal, Reloaded, RingPart, RingView};
     use dashboard::{ProcessView, SiteView};
     use parking_lot::Mutex;
+    use tokio::sync::oneshot;
 
     /// Remembers what it was asked to do.
     #[derive(Default)]
@@ -301,6 +554,7 @@ pub(crate) mod tests {
             let pool = PoolView {
                 name: "be".into(),
                 id: 4,
+                dynamic: true,
                 servers: vec![server("s1", 1), server("s2", 2)],
                 ..PoolView::default()
             };
@@ -309,7 +563,7 @@ pub(crate) mod tests {
                 process: ProcessView { version: "1.2.3".into(), ..ProcessView::default() },
                 sites: vec![SiteView { name: "fe".into(), id: 2, ..SiteView::default() }],
                 pools: vec![pool],
-                events: vec![(1_795_165_884_123, 5, "Server be/s1 is UP.".into())],
+                ..Snapshot::default()
             }
         }
 
@@ -341,8 +595,53 @@ pub(crate) mod tests {
             Ok(())
         }
 
+        fn set_rate_limit(&self, which: RateLimit, limit: u32) -> Result<(), Refusal> {
+            self.0.lock().push(format!("{which:?} {limit}"));
+            Ok(())
+        }
+
         fn clear_counters(&self, all: bool) {
             self.0.lock().push(format!("clear {all}"));
+        }
+
+        fn clear_server(&self, pool: &str, server: &str) {
+            self.0.lock().push(format!("clear {pool}/{server}"));
+        }
+
+        fn removable(&self, _: &str, server: &str) -> Result<bool, Refusal> {
+            match server {
+                "s1" => Ok(true),
+                _ => Err(Refusal::new("Only servers in maintenance mode can be deleted.")),
+            }
+        }
+
+        fn invalid(&self, proxy: Option<u32>, _: Option<ErrorSide>) -> Vec<String> {
+            proxy.map(|id| format!("of {id}\n")).into_iter().collect()
+        }
+
+        fn rings(&self) -> Vec<RingView> {
+            vec![RingView { name: "events".into(), description: "what happened".into(), dropped: 0 }]
+        }
+
+        fn ring(&self, name: &str, from: u64) -> Option<RingPart> {
+            let lines = if from < 2 { vec!["one".to_owned(), "two".to_owned()] } else { Vec::new() };
+            (name == "events").then_some(RingPart { lines, next: 2 })
+        }
+
+        fn part(&self, order: &Order) -> Answer {
+            self.0.lock().push(format!(
+                "{} {:?} {:?}",
+                order.words.join(" "),
+                order.arguments,
+                order.payload
+            ));
+            Answer::done()
+        }
+
+        fn reload(&self) -> Option<oneshot::Receiver<Reloaded>> {
+            let (send, receive) = oneshot::channel();
+            let _ = send.send(Reloaded { ok: true, log: "reloaded\n".into() });
+            Some(receive)
         }
     }
 
@@ -367,7 +666,20 @@ pub(crate) mod tests {
             ("show errors nope", "No such proxy.\n\n"),
             ("show servers state nope", "Can't find backend.\n\n"),
             ("show stat nope -1 -1", "No such proxy.\n\n"),
-            ("show events", "2026-11-20T09:11:24.123Z <5> Server be/s1 is UP.\n\n"),
+            ("show errors fe request", "Total events captured on [20/Nov/2026:09:11:24.123] : 0\nof 2\n\n"),
+            ("show events events", "one\ntwo\n\n"),
+            ("show events events -n", "\n"),
+            ("show events tea", "No such event sink\n"),
+            (
+                "experimental-mode;experimental-mode on;experimental-mode",
+                "experimental-mode is OFF\n\n\nexperimental-mode is ON\n\n",
+            ),
+            ("user;clear counters", "\nPermission denied\n\n"),
+            ("operator;clear counters all", "\nPermission denied\n\n"),
+            (
+                "set severity-output number;get weight be/nope;set severity-output string;get weight be/nope;get weight be/s1",
+                "\n[3]: No such server.\n\n\n[err]: No such server.\n\n7 (initial 10)\n\n",
+            ),
             ("get weight be/s1", "7 (initial 10)\n\n"),
             ("get weight be/nope", "No such server.\n\n"),
             ("set server nope/s1 state ready", "No such backend.\n\n"),
@@ -398,6 +710,16 @@ pub(crate) mod tests {
             ("set maxconn global 100", "\n", "limit 100"),
             ("enable frontend fe", "\n", "fe Resume"),
             ("clear counters", "\n", "clear false"),
+            ("set rate-limit connections global 7", "\n", "Connections 7"),
+            (
+                "add server be/s3 10.0.0.1:80 weight\\ 5",
+                "New server registered.\n\n",
+                "add be/s3 10.0.0.1:80 weight\\ 5",
+            ),
+            ("del server be/#1", "Server deleted.\n\n", "remove be/s1"),
+            ("clear counters server be/s1 force", "Server counters cleared.\n\n", "clear be/s1"),
+            ("show table t", "\n", "show table [\"t\"] None"),
+            ("experimental-mode on;set var proc.a int(1)", "\n\n", "set var [\"proc.a\", \"int(1)\"] None"),
             (
                 "set server be/s1 addr 127.0.0.2 port 81",
                 "IP changed from '127.0.0.1' to '127.0.0.2', port changed from '80' to '81' by 'stats socket command'\n\n",
@@ -414,7 +736,10 @@ pub(crate) mod tests {
         for (line, answer) in [
             ("set weight be/s1 300", "Absolute weight can only be between 0 and 256 inclusive.\n\n"),
             ("set weight be/s1 -1%", "Relative weight must be positive.\n\n"),
-            ("set weight be/s1 x", "Empty weight string empty or preceded by garbage\n\n"),
+            ("set weight be/s1 x", "Empty weight string empty or preceded by garbage\n"),
+            ("set maxconn frontend nope", "No such frontend.\n\n"),
+            ("set maxconn frontend fe -1", "Value out of range.\n\n"),
+            ("set maxconn frontend fe", "Integer value expected.\n\n"),
             ("set server be/s1 addr foo", "Invalid addr 'foo' by 'stats socket command'\n\n"),
             (
                 "set server be/s1 addr 127.0.0.1 port 80",

@@ -4,7 +4,10 @@ use crate::cycle::Cycle;
 use crate::process::Process;
 use crate::view;
 use crate::worker::Command;
-use admin::{Control, HealthWord, Refusal, ServerChange, SiteChange};
+use admin::{
+    Answer, Control, ErrorSide, HealthWord, Order, RateLimit, Refusal, Reloaded, RingPart, RingView,
+    ServerChange, SiteChange,
+};
 use arc_swap::ArcSwapOption;
 use dashboard::request::{Form, Outcome, PageForm, PageRequest};
 use dashboard::{Admin, PageOptions, Scopes, Snapshot};
@@ -15,6 +18,7 @@ use pool::{AddError, AdminCause, AdminState, Health, RemoveError, Server, Server
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use web::{PagesAnswer, PagesRequest};
 
 /// Looks at and changes the running cycle.
@@ -24,7 +28,11 @@ pub(crate) struct Desk {
     process: OnceLock<Arc<Process>>,
     checks: OnceLock<Checks>,
     workers: OnceLock<Vec<UnboundedSender<Command>>>,
+    reloads: OnceLock<UnboundedSender<ReloadAsked>>,
 }
+
+/// A reload is asked for; how it went goes here.
+pub(crate) type ReloadAsked = oneshot::Sender<Reloaded>;
 
 impl Desk {
     /// The process begins.
@@ -39,6 +47,16 @@ impl Desk {
         let _ = self.checks.set(checks.clone());
         let _ = self.workers.set(workers);
         self.show(cycle);
+    }
+
+    /// Who reloads when it is asked for.
+    pub fn set_reloads(&self, reloads: UnboundedSender<ReloadAsked>) {
+        let _ = self.reloads.set(reloads);
+    }
+
+    /// The process and its cycle; `None` before the start.
+    pub(crate) fn running(&self) -> Option<(Arc<Process>, Arc<Cycle>)> {
+        Some((Arc::clone(self.process.get()?), self.cycle.load_full()?))
     }
 
     /// This is the running cycle from now on.
@@ -73,7 +91,7 @@ impl Desk {
         let (content_type, body) = match request.form {
             PageForm::Csv => ("text/plain", dashboard::rows::csv(&rows())),
             PageForm::Json => ("application/json", dashboard::rows::json(&rows())),
-            PageForm::Typed => ("text/plain", dashboard::rows::typed(&rows())),
+            PageForm::Typed => ("text/plain", dashboard::rows::typed(&rows(), false)),
             PageForm::Html => {
                 let options = PageOptions {
                     path: page.path.clone(),
@@ -144,9 +162,11 @@ impl Desk {
         let gone = || Refusal::new(format!("no server {pool}/{server}"));
         let server = &cycle.pools.get(pool).and_then(|pool| pool.server(server)).ok_or_else(gone)?;
         let checks = self.checks.get();
-        let switched = |done: Option<bool>, what: &str| match done {
+        let switched = |done: Option<bool>, on: bool, what: &str| match done {
             Some(true) => Ok(()),
-            _ => Err(Refusal::new(format!("{what} is not configured on this server"))),
+            // What is not there is off already.
+            _ if !on => Ok(()),
+            _ => Err(Refusal::new(format!("{what} was not configured on this server, cannot enable."))),
         };
         match change {
             ServerChange::Admin(state) => server.set_admin(admin_state(*state), AdminCause::Operator),
@@ -155,13 +175,16 @@ impl Desk {
             ServerChange::Health(HealthWord::Stopping) => {
                 server.set_admin(AdminState::Drain, AdminCause::Operator);
             }
+            ServerChange::AgentUp(_) if server.plan.agent.is_none() => {
+                return Err(Refusal::new("agent checks are not enabled on this server."));
+            }
             ServerChange::AgentUp(true) => server.set_agent_health(Health::Up),
             ServerChange::AgentUp(false) => server.set_agent_health(Health::Down),
             ServerChange::Checks(on) => {
-                return switched(checks.map(|c| c.enable_checks(server, *on)), "a health check");
+                return switched(checks.map(|c| c.enable_checks(server, *on)), *on, "Health check");
             }
             ServerChange::Agent(on) => {
-                return switched(checks.map(|c| c.enable_agent(server, *on)), "an agent");
+                return switched(checks.map(|c| c.enable_agent(server, *on)), *on, "Agent");
             }
             ServerChange::ShutdownSessions => server.cut_connections(),
             ServerChange::Weight(weight) => server.set_weight(*weight),
@@ -170,12 +193,26 @@ impl Desk {
                 let port = port.or_else(|| port_of(server)).unwrap_or(0);
                 server.set_address(ServerEndpoint::Tcp(SocketAddr::new(*ip, port)));
             }
-            ServerChange::CheckAddress(_)
+            ServerChange::CheckAddress(..) | ServerChange::CheckPort(_) if server.plan.check.is_none() => {
+                return Err(Refusal::new("health checks are not enabled on this server"));
+            }
+            ServerChange::AgentAddress(..) | ServerChange::AgentPort(_) | ServerChange::AgentSend(_)
+                if server.plan.agent.is_none() =>
+            {
+                return Err(Refusal::new("agent checks are not enabled on this server"));
+            }
+            ServerChange::CheckAddress(..)
             | ServerChange::CheckPort(_)
-            | ServerChange::AgentAddress(_)
+            | ServerChange::AgentAddress(..)
             | ServerChange::AgentPort(_)
-            | ServerChange::AgentSend(_) => {
-                return Err(Refusal::new("this cannot be changed at run time yet; edit the file and reload"));
+            | ServerChange::AgentSend(_)
+            | ServerChange::Name(_) => {
+                return Err(Refusal::new("this cannot be changed at run time; edit the file and reload"));
+            }
+            ServerChange::HostName(_) => {
+                return Err(Refusal::new(
+                    "set server <b>/<s> fqdn failed because no resolution is configured.",
+                ));
             }
         }
         Ok(())
@@ -261,6 +298,16 @@ impl Control for Desk {
             SiteChange::Resume => Accepting::Yes,
             SiteChange::Shutdown => Accepting::Drain,
         };
+        match (state.accepting(), accepting) {
+            (Accepting::Drain, _) => return Err(Refusal::new("Frontend was already shut down.")),
+            (Accepting::Paused, Accepting::Paused) => {
+                return Err(Refusal::new("All sockets are already disabled."));
+            }
+            (Accepting::Yes, Accepting::Yes) => {
+                return Err(Refusal::new("All sockets are already enabled."));
+            }
+            _ => state.set_accepting(accepting),
+        }
         for worker in self.workers.get().into_iter().flatten() {
             let _ = worker.send(Command::Accept(site.to_string(), accepting));
         }
@@ -269,7 +316,23 @@ impl Control for Desk {
 
     fn set_process_limit(&self, limit: u32) -> Result<(), Refusal> {
         let process = self.process.get().ok_or_else(|| Refusal::new("starting"))?;
+        if limit > process.initial_limit {
+            return Err(Refusal::new("Value out of range."));
+        }
         process.quota.set_limit(if limit == 0 { process.initial_limit } else { limit });
+        Ok(())
+    }
+
+    fn set_rate_limit(&self, which: RateLimit, limit: u32) -> Result<(), Refusal> {
+        let process = self.process.get().ok_or_else(|| Refusal::new("starting"))?;
+        match which {
+            RateLimit::Connections => process.connection_pace.set_limit(limit),
+            RateLimit::Sessions => process.session_pace.set_limit(limit),
+            RateLimit::EncryptedSessions | RateLimit::Compression if limit == 0 => {}
+            RateLimit::EncryptedSessions | RateLimit::Compression => {
+                return Err(Refusal::new("This rate cannot be limited here."));
+            }
+        }
         Ok(())
     }
 
@@ -281,6 +344,45 @@ impl Control for Desk {
             pool.stats.clear(all);
             pool.servers().iter().for_each(|server| server.stats.clear(all));
         }
+    }
+
+    fn clear_server(&self, pool: &str, server: &str) {
+        let Some((_, cycle)) = self.running() else { return };
+        if let Some(server) = cycle.pools.get(pool).and_then(|pool| pool.server(server)) {
+            server.stats.clear(true);
+        }
+    }
+
+    fn removable(&self, pool: &str, server: &str) -> Result<bool, Refusal> {
+        let gone = || Refusal::new("No such server.");
+        let (_, cycle) = self.running().ok_or_else(gone)?;
+        let server = cycle.pools.get(pool).and_then(|pool| pool.server(server)).ok_or_else(gone)?;
+        match server.admin() {
+            AdminState::Maintenance => Ok(server.stats.current.now() + server.stats.queue.now() == 0),
+            _ => Err(Refusal::new("Only servers in maintenance mode can be deleted.")),
+        }
+    }
+
+    fn invalid(&self, _proxy: Option<u32>, _side: Option<ErrorSide>) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn rings(&self) -> Vec<RingView> {
+        self.event_rings()
+    }
+
+    fn ring(&self, name: &str, from: u64) -> Option<RingPart> {
+        self.event_ring(name, from)
+    }
+
+    fn part(&self, order: &Order) -> Answer {
+        self.answer_order(order)
+    }
+
+    fn reload(&self) -> Option<oneshot::Receiver<Reloaded>> {
+        let (tell, told) = oneshot::channel();
+        self.reloads.get()?.send(tell).ok()?;
+        Some(told)
     }
 }
 

@@ -1,13 +1,14 @@
 //! One running configuration: sockets, sites, pools. Made beside the one before, then swapped whole.
 
 use crate::process::Process;
-use listener::{Quota, Socket};
+use listener::{Accepting, Pace, Quota, Socket};
 use parking_lot::Mutex;
 use plan::{Bind, LogTarget, Mode, Plan, Problem, Problems};
 use pool::Pool;
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use telemetry::{Line, LogIdentity, LogRoute, SiteStats};
 use wire::http1::Limits;
 
@@ -40,6 +41,40 @@ pub(crate) struct SiteState {
     pub name: String,
     pub stats: Arc<SiteStats>,
     pub quota: Arc<Quota>,
+    /// Sessions per second (`rate-limit sessions`).
+    pub pace: Arc<Pace>,
+    accepting: AtomicU8,
+}
+
+impl SiteState {
+    fn new(name: &str, workers: usize, limit: Option<u32>) -> SiteState {
+        SiteState {
+            name: name.to_owned(),
+            stats: Arc::new(SiteStats::new(workers)),
+            quota: Arc::new(Quota::new(limit)),
+            pace: Arc::default(),
+            accepting: AtomicU8::new(0),
+        }
+    }
+
+    /// What its listeners were told last.
+    pub fn accepting(&self) -> Accepting {
+        match self.accepting.load(Relaxed) {
+            0 => Accepting::Yes,
+            1 => Accepting::Paused,
+            _ => Accepting::Drain,
+        }
+    }
+
+    /// Keeps what its listeners are told.
+    pub fn set_accepting(&self, accepting: Accepting) {
+        let number = match accepting {
+            Accepting::Yes => 0,
+            Accepting::Paused => 1,
+            Accepting::Drain => 2,
+        };
+        self.accepting.store(number, Relaxed);
+    }
 }
 
 /// A listening socket and the site it belongs to. The same value as long as nothing about it changes.
@@ -101,11 +136,7 @@ fn site_states(plan: &Plan, process: &Process, previous: Option<&Cycle>) -> Vec<
                     state.quota.set_limit(limit.unwrap_or(u32::MAX));
                     Arc::clone(state)
                 }
-                None => Arc::new(SiteState {
-                    name: site.name.clone(),
-                    stats: Arc::new(SiteStats::new(process.workers)),
-                    quota: Arc::new(Quota::new(limit)),
-                }),
+                None => Arc::new(SiteState::new(&site.name, process.workers, limit)),
             }
         })
         .collect()

@@ -13,6 +13,7 @@ mod cycle;
 mod limits;
 mod load;
 mod notify;
+mod orders;
 mod privileges;
 mod process;
 mod run;

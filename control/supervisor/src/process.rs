@@ -2,10 +2,10 @@
 
 use crate::watcher::Watcher;
 use arc_swap::ArcSwap;
-use listener::Quota;
+use listener::{Pace, Quota};
 use plan::Severity;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use telemetry::{Event, Events, LogHub, LogProcess, LogQueue, LogRoute, ProcessStats, Rates};
 
@@ -21,6 +21,10 @@ pub(crate) struct Process {
     pub quota: Arc<Quota>,
     /// The limit at the start.
     pub initial_limit: u32,
+    /// Connections per second.
+    pub connection_pace: Arc<Pace>,
+    /// Sessions per second.
+    pub session_pace: Arc<Pace>,
     /// Logs.
     pub hub: LogHub,
     /// What log lines say about the process.
@@ -39,7 +43,11 @@ pub(crate) struct Process {
     route: parking_lot::Mutex<LogRoute>,
     watcher: OnceLock<Arc<Watcher>>,
     stopping: AtomicBool,
-    reload_failed: AtomicBool,
+    reloads: AtomicU32,
+    failed_reloads: AtomicU32,
+    /// When the running configuration came into force, Unix milliseconds.
+    in_force_ms: AtomicU64,
+    startup_log: parking_lot::Mutex<String>,
     idle_percent: AtomicU64,
 }
 
@@ -66,6 +74,8 @@ impl Process {
             stats,
             initial_limit: quota.limit(),
             quota,
+            connection_pace: Arc::default(),
+            session_pace: Arc::default(),
             log,
             web: Arc::new(web),
             clock: pool::Clock::system(),
@@ -76,7 +86,10 @@ impl Process {
             route: parking_lot::Mutex::new(LogRoute::none()),
             watcher: OnceLock::new(),
             stopping: AtomicBool::new(false),
-            reload_failed: AtomicBool::new(false),
+            reloads: AtomicU32::new(0),
+            failed_reloads: AtomicU32::new(0),
+            in_force_ms: AtomicU64::new(unix_ms()),
+            startup_log: parking_lot::Mutex::default(),
             idle_percent: AtomicU64::new(100),
             hub,
         }
@@ -105,14 +118,41 @@ impl Process {
         self.stopping.load(Relaxed)
     }
 
-    /// How the last reload went.
+    /// A reload ended so.
     pub fn set_reload_ok(&self, ok: bool) {
-        self.reload_failed.store(!ok, Relaxed);
+        self.reloads.fetch_add(1, Relaxed);
+        match ok {
+            true => {
+                self.failed_reloads.store(0, Relaxed);
+                self.in_force_ms.store(unix_ms(), Relaxed);
+            }
+            false => drop(self.failed_reloads.fetch_add(1, Relaxed)),
+        }
     }
 
     /// The last reload worked, or there was none.
     pub fn last_reload_ok(&self) -> bool {
-        !self.reload_failed.load(Relaxed)
+        self.failed_reloads.load(Relaxed) == 0
+    }
+
+    /// Reloads so far, and how many failed since the last one that worked.
+    pub fn reloads(&self) -> (u32, u32) {
+        (self.reloads.load(Relaxed), self.failed_reloads.load(Relaxed))
+    }
+
+    /// When the running configuration came into force, Unix milliseconds.
+    pub fn in_force_ms(&self) -> u64 {
+        self.in_force_ms.load(Relaxed)
+    }
+
+    /// What was said at the start or the last reload.
+    pub fn startup_log(&self) -> String {
+        self.startup_log.lock().clone()
+    }
+
+    /// This was said at the start or a reload, as lines.
+    pub fn set_startup_log(&self, text: String) {
+        *self.startup_log.lock() = text;
     }
 
     /// Share of time the workers waited in the last second, percent.

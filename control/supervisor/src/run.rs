@@ -1,6 +1,6 @@
 //! The life of the process, on the control thread: start, signals, reloads, stop.
 
-use crate::control::{self, Desk};
+use crate::control::{self, Desk, ReloadAsked};
 use crate::cycle::{Cycle, Opened};
 use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
@@ -10,6 +10,7 @@ use crate::sockets::Sockets;
 use crate::watcher::Watcher;
 use crate::worker::{Command, Handle};
 use crate::{limits, privileges};
+use admin::Reloaded;
 use health::Checks;
 use listener::Quota;
 use plan::{Plan, Problem, Problems};
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use telemetry::{Event, LogHub};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How to run.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +67,7 @@ struct Running {
     pid_files: Vec<PathBuf>,
     notifier: Notifier,
     sockets: Sockets,
+    reloads: UnboundedReceiver<ReloadAsked>,
 }
 
 fn run_inside(options: &Options) -> Result<(), Problems> {
@@ -166,12 +169,15 @@ impl Running {
             .map_err(|error| failed("start a worker", error))?;
         watcher.set_workers(workers.iter().map(Handle::commands).collect());
         desk.begin(&process, &cycle, &checks, workers.iter().map(Handle::commands).collect());
+        let (ask, reloads) = unbounded_channel();
+        desk.set_reloads(ask);
+        process.set_startup_log(notes(&cycle.plan));
         let sockets = Sockets::open(&cycle.plan, opened, &desk);
         tokio::task::spawn_local(sample(Arc::clone(&process), Arc::clone(&desk)));
         for worker in &workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
         }
-        Ok(Running { process, cycle, desk, checks, workers, pid_files, notifier, sockets })
+        Ok(Running { process, cycle, desk, checks, workers, pid_files, notifier, sockets, reloads })
     }
 
     /// Serves until a signal ends it.
@@ -189,7 +195,17 @@ impl Running {
             say("ready");
         }
         loop {
-            match signals.next().await {
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                Some(tell) = self.reloads.recv() => {
+                    self.reload(&options.input);
+                    let (ok, log) = (self.process.last_reload_ok(), self.process.startup_log());
+                    // Whoever asked may be gone.
+                    let _ = tell.send(Reloaded { ok, log });
+                    continue;
+                }
+            };
+            match asked {
                 Asked::Reload => self.reload(&options.input),
                 Asked::Graceful => break self.drain(&mut signals).await,
                 Asked::Hard => break,
@@ -222,6 +238,7 @@ impl Running {
         self.desk.show(&cycle);
         self.cycle = cycle;
         self.process.set_reload_ok(true);
+        self.process.set_startup_log(notes(&self.cycle.plan));
         self.process.event(Event::Reloaded { took_ms: begun.elapsed().as_millis() as u64 });
         say("reloaded");
     }
@@ -233,6 +250,7 @@ impl Running {
         say("reload refused; the running configuration goes on");
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         self.process.set_reload_ok(false);
+        self.process.set_startup_log(problems.iter().map(|problem| format!("[ALERT] {problem}\n")).collect());
         self.process.event(Event::ReloadFailed { reason: first });
     }
 
@@ -271,6 +289,12 @@ impl Running {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// What `show startup-logs` tells of a plan: its warnings.
+fn notes(plan: &Plan) -> String {
+    let warnings = plan.notes.iter().filter(|note| note.warning);
+    warnings.map(|note| format!("[WARNING] {note}\n")).collect()
 }
 
 /// Starts the checks; what they find goes to the logs and to whoever waits for a server.

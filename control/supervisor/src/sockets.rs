@@ -101,5 +101,5 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     // A client that breaks off has its reasons; nobody needs to hear of it.
-    let _ = admin::serve(stream, level, silence, &*desk).await;
+    let _ = admin::serve(stream, admin::Session::new(level, silence), &*desk).await;
 }

@@ -6,6 +6,7 @@ use dashboard::Snapshot;
 use dashboard::view::{
     Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView,
 };
+use listener::Accepting;
 use plan::pool::Balance;
 use plan::{Mode, ServerAddress};
 use pool::{AdminCause, AdminState, CheckReport, Pool, Server, ServerEndpoint};
@@ -37,6 +38,7 @@ pub(crate) fn snapshot(process: &Process, cycle: &Cycle) -> Snapshot {
             .map(|p| pool_view(process, p, now_ms))
             .collect(),
         events: recent(process),
+        invalid_total: 0,
     }
 }
 
@@ -64,13 +66,18 @@ fn process_view(process: &Process, cycle: &Cycle, now_ms: u64) -> ProcessView {
         threads: process.workers as u32,
         descriptors: descriptors.unwrap_or(u64::MAX),
         max_connections: process.quota.limit().into(),
-        hard_max_connections: process.quota.limit().into(),
+        hard_max_connections: process.initial_limit.into(),
         listeners: cycle.listeners().len() as u64,
         stopping: process.is_stopping(),
         dropped_logs: process.hub.dropped(),
         memory: memory_bytes(),
         idle_percent: process.idle_percent(),
         last_reload_ok: process.last_reload_ok(),
+        reloads: process.reloads().0,
+        failed_reloads: process.reloads().1,
+        reloaded_s: now_ms.saturating_sub(process.in_force_ms()) / 1000,
+        connection_rate_limit: process.connection_pace.limit(),
+        session_rate_limit: process.session_pace.limit(),
         waiting: process.stats.current.now().into(),
         ..ProcessView::default()
     };
@@ -93,10 +100,12 @@ fn site(process: &Process, plan: &plan::Site, state: &crate::cycle::SiteState) -
         name: plan.name.clone(),
         id: plan.id,
         http: plan.mode == Mode::Http,
-        status: match state.quota.taken() >= limit {
+        status: match state.accepting() {
             _ if plan.disabled || process.is_stopping() => SiteStatus::Stopped,
-            true => SiteStatus::Full,
-            false => SiteStatus::Open,
+            Accepting::Drain => SiteStatus::Stopped,
+            Accepting::Paused => SiteStatus::Paused,
+            Accepting::Yes if state.quota.taken() >= limit => SiteStatus::Full,
+            Accepting::Yes => SiteStatus::Open,
         },
         description: plan.description.clone().unwrap_or_default(),
         limit: limit.into(),
@@ -118,6 +127,7 @@ fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
         http: plan.mode == Mode::Http,
         description: plan.description.clone().unwrap_or_default(),
         algorithm: algorithm(&plan.balance).into(),
+        dynamic: pool.is_dynamic(),
         cookie: plan.cookie.as_ref().map(|c| c.name.clone()).unwrap_or_default(),
         flow: FlowView::of(&pool.stats, &rates, now_ms),
         limit: plan.full_connections.map_or_else(|| u64::from(process.quota.limit()) / 10, u64::from).max(1),

@@ -158,7 +158,7 @@ impl Station {
     }
 
     fn accept(&self, listener: &Arc<Listener>) -> watch::Sender<Accepting> {
-        let (tell, command) = watch::channel(Accepting::Yes);
+        let (tell, command) = watch::channel(listener.state.accepting());
         let process = Arc::clone(&self.process);
         let site = listener.site.clone();
         let intake = Intake {
@@ -171,6 +171,11 @@ impl Station {
                 process: Arc::clone(&self.process.quota),
                 site: Arc::clone(&listener.state.quota),
                 bind: Arc::clone(&listener.quota),
+                paces: [
+                    Arc::clone(&self.process.connection_pace),
+                    Arc::clone(&self.process.session_pace),
+                    Arc::clone(&listener.state.pace),
+                ],
                 stats: Arc::clone(&listener.state.stats),
                 process_stats: Arc::clone(&self.process.stats),
             }),

@@ -37,13 +37,13 @@ const FIELDS: &[Field] = &[
     (24, "PipesUsed", "MGP", "u32", zero),
     (25, "PipesFree", "MGP", "u32", zero),
     (26, "ConnRate", "MRP", "u32", |s| s.process.connection_rate.now.into()),
-    (27, "ConnRateLimit", "CLP", "u32", zero),
+    (27, "ConnRateLimit", "CLP", "u32", |s| s.process.connection_rate_limit.into()),
     (28, "MaxConnRate", "MMP", "u32", |s| s.process.connection_rate.max.into()),
     (29, "SessRate", "MRP", "u32", |s| s.process.session_rate.now.into()),
-    (30, "SessRateLimit", "CLP", "u32", zero),
+    (30, "SessRateLimit", "CLP", "u32", |s| s.process.session_rate_limit.into()),
     (31, "MaxSessRate", "MRP", "u32", |s| s.process.session_rate.max.into()),
     (32, "SslRate", "MRP", "u32", zero),
-    (33, "SslRateLimit", "CLP", "u32", zero),
+    (33, "SslRateLimit", "CLP", "u32", |s| s.process.encrypted_rate_limit.into()),
     (34, "MaxSslRate", "MMP", "u32", zero),
     (35, "SslFrontendKeyRate", "MGP", "u32", zero),
     (36, "SslFrontendMaxKeyRate", "MMP", "u32", zero),
@@ -54,7 +54,7 @@ const FIELDS: &[Field] = &[
     (41, "SslCacheMisses", "MCP", "u32", zero),
     (42, "CompressBpsIn", "MRP", "u32", zero),
     (43, "CompressBpsOut", "MRP", "u32", zero),
-    (44, "CompressBpsRateLim", "CLP", "u32", zero),
+    (44, "CompressBpsRateLim", "CLP", "u32", |s| s.process.compression_rate_limit.into()),
     (47, "Tasks", "MGP", "u32", |s| s.process.tasks.into()),
     (48, "Run_queue", "MGP", "u32", zero),
     (49, "Idle_pct", "MaP", "u32", |s| s.process.idle_percent.into()),
@@ -82,6 +82,80 @@ const FIELDS: &[Field] = &[
     (71, "Tainted", "SGP", "str", |_| "0".into()),
 ];
 
+/// What a field means.
+fn about(name: &str) -> &'static str {
+    match name {
+        "Name" => "name of the product",
+        "Version" => "version of the product",
+        "Release_date" => "date of the version",
+        "Nbthread" => "worker threads",
+        "Nbproc" => "worker processes, always 1",
+        "Process_num" => "number of the worker process, always 1",
+        "Pid" => "process id",
+        "Uptime" => "time since the start",
+        "Uptime_sec" => "time since the start, seconds",
+        "Memmax_MB" | "Memmax_bytes" => "memory limit of the command line, 0 = none",
+        "PoolAlloc_MB" | "PoolAlloc_bytes" => "memory taken from the system",
+        "PoolUsed_MB" | "PoolUsed_bytes" => "memory in use",
+        "PoolFailed" => "allocations that failed",
+        "Ulimit-n" => "limit of file descriptors",
+        "Maxsock" => "limit of sockets",
+        "Maxconn" => "limit of client connections now",
+        "Hard_maxconn" => "limit of client connections at the start",
+        "CurrConns" => "client connections now",
+        "CumConns" => "client connections so far",
+        "CumReq" => "requests so far",
+        "MaxSslConns" => "limit of encrypted connections, 0 = none",
+        "CurrSslConns" => "encrypted connections now",
+        "CumSslConns" => "encrypted connections so far",
+        "Maxpipes" => "limit of pipes, 0 = none",
+        "PipesUsed" => "pipes in use",
+        "PipesFree" => "pipes kept for later use",
+        "ConnRate" => "client connections in the last second",
+        "ConnRateLimit" => "limit of client connections per second, 0 = none",
+        "MaxConnRate" => "most client connections in a second",
+        "SessRate" => "sessions in the last second",
+        "SessRateLimit" => "limit of sessions per second, 0 = none",
+        "MaxSessRate" => "most sessions in a second",
+        "SslRate" => "encrypted sessions in the last second",
+        "SslRateLimit" => "limit of encrypted sessions per second, 0 = none",
+        "MaxSslRate" => "most encrypted sessions in a second",
+        "SslFrontendKeyRate" => "new keys with clients in the last second",
+        "SslFrontendMaxKeyRate" => "most new keys with clients in a second",
+        "SslFrontendSessionReuse_pct" => "encrypted sessions of clients without a new key, percent",
+        "SslBackendKeyRate" => "new keys with servers in the last second",
+        "SslBackendMaxKeyRate" => "most new keys with servers in a second",
+        "SslCacheLookups" => "look-ups of encrypted sessions",
+        "SslCacheMisses" => "look-ups of encrypted sessions that found nothing",
+        "CompressBpsIn" => "bytes into compression in the last second",
+        "CompressBpsOut" => "bytes out of compression in the last second",
+        "CompressBpsRateLim" => "limit of bytes into compression per second, 0 = none",
+        "Tasks" => "tasks",
+        "Run_queue" => "tasks that wait for a processor",
+        "Idle_pct" => "time the workers waited in the last second, percent",
+        "node" => "name of the node",
+        "description" => "description of the node",
+        "Stopping" => "1 while stopping",
+        "Jobs" => "client connections and listeners",
+        "Unstoppable Jobs" => "jobs that a stop does not end",
+        "Listeners" => "listeners",
+        "ActivePeers" => "connected peers that speak",
+        "ConnectedPeers" => "connected peers",
+        "DroppedLogs" => "log lines lost",
+        "BusyPolling" => "1 when workers never sleep",
+        "FailedResolutions" => "failed look-ups of names",
+        "TotalBytesOut" => "bytes to clients so far",
+        "TotalSplicdedBytesOut" => "bytes to clients that never left the kernel",
+        "BytesOutRate" => "bytes to clients in the last second",
+        "DebugCommandsIssued" => "debug commands so far",
+        "CumRecvLogs" => "log lines received",
+        "Build info" => "build",
+        "Start_time_sec" => "start, Unix seconds",
+        "Tainted" => "experiments in use",
+        _ => "",
+    }
+}
+
 fn zero(_: &Snapshot) -> Cell {
     0u64.into()
 }
@@ -91,15 +165,19 @@ pub(crate) fn uptime(s: u64) -> String {
     format!("{}d {}h{:02}m{:02}s", s / 86_400, s / 3600 % 24, s / 60 % 60, s % 60)
 }
 
-/// `show info`: a line per field.
-pub fn info(snapshot: &Snapshot) -> String {
-    written(snapshot, |(_, name, _, _, _), value| format!("{name}: {value}\n"))
+/// `show info`: a line per field, with what it means when `description` is asked for.
+pub fn info(snapshot: &Snapshot, description: bool) -> String {
+    written(snapshot, |(_, name, _, _, _), value| {
+        let about = if description { format!(":\"{}\"", about(name)) } else { String::new() };
+        format!("{name}: {value}{about}\n")
+    })
 }
 
 /// `show info typed`.
-pub fn info_typed(snapshot: &Snapshot) -> String {
+pub fn info_typed(snapshot: &Snapshot, description: bool) -> String {
     written(snapshot, |(number, name, tags, kind, _), value| {
-        format!("{number}.{name}.1:{tags}:{kind}:{value}\n")
+        let about = if description { format!(":\"{}\"", about(name)) } else { String::new() };
+        format!("{number}.{name}.1:{tags}:{kind}:{value}{about}\n")
     })
 }
 
@@ -161,13 +239,17 @@ mod tests {
     #[test]
     fn fields_and_forms() {
         let snapshot = sample::snapshot();
-        let text = info(&snapshot);
+        let text = info(&snapshot, false);
         for line in
             ["Name: HAProxy", "Pid: 42", "Uptime: 1d 2h03m04s", "CumReq: 9", "node: node1", "Process_num: 1"]
         {
             assert!(text.lines().any(|l| l == line), "{line}");
         }
-        assert!(info_typed(&snapshot).contains("\n17.CurrConns.1:MGP:u32:3\n"));
+        for (_, name, ..) in FIELDS {
+            assert!(!about(name).is_empty(), "{name} is not described");
+        }
+        assert!(info(&snapshot, true).contains("\nPid: 42:\"process id\"\n"));
+        assert!(info_typed(&snapshot, false).contains("\n17.CurrConns.1:MGP:u32:3\n"));
         let json: serde_json::Value = serde_json::from_str(&info_json(&snapshot)).unwrap();
         assert_eq!(json[6]["value"]["value"], 42);
     }

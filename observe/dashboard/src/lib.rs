@@ -6,12 +6,14 @@
 //! | `;csv`, `show stat` | [`rows::csv`], [`rows::typed`], [`rows::json`] |
 //! | `show info` | [`info::info`], [`info::info_typed`], [`info::info_json`] |
 //! | `show servers state`, `show servers conn` | [`servers::servers_state`], [`servers::servers_conn`] |
+//! | `show schema json` | [`schema::schema`] |
 //! | Prometheus | [`metrics::prometheus`] |
 //! | nginx `stub_status` | [`info::stub_status`] |
 //!
 //! [`request`] reads what a browser asks the statistics page for.
 
 pub mod checks;
+mod columns;
 pub mod info;
 pub mod metrics;
 pub mod page;
@@ -19,6 +21,7 @@ pub mod request;
 pub mod rows;
 #[cfg(test)]
 mod sample;
+pub mod schema;
 pub mod servers;
 pub mod view;
 

@@ -1,127 +1,10 @@
 //! The rows of HAProxy's statistics, one table of columns for CSV, typed text and JSON.
 
 use crate::checks;
+use crate::columns::{COLUMNS, Column};
 use crate::view::{PoolView, ServerView, SiteView, Snapshot};
 use std::fmt::Write as _;
 use telemetry::json;
-
-/// A column: name, tags and type of the typed form.
-struct Column {
-    name: &'static str,
-    tags: &'static str,
-    kind: &'static str,
-}
-
-const fn col(name: &'static str, tags: &'static str, kind: &'static str) -> Column {
-    Column { name, tags, kind }
-}
-
-/// The 103 columns of HAProxy 2.6, in order. Tags: origin, nature and scope of the value.
-const COLUMNS: [Column; 103] = [
-    col("pxname", "KNS", "str"),
-    col("svname", "KNS", "str"),
-    col("qcur", "MGP", "u32"),
-    col("qmax", "MMP", "u32"),
-    col("scur", "MGP", "u32"),
-    col("smax", "MMP", "u32"),
-    col("slim", "CLP", "u32"),
-    col("stot", "MCP", "u64"),
-    col("bin", "MCP", "u64"),
-    col("bout", "MCP", "u64"),
-    col("dreq", "MCP", "u64"),
-    col("dresp", "MCP", "u64"),
-    col("ereq", "MCP", "u64"),
-    col("econ", "MCP", "u64"),
-    col("eresp", "MCP", "u64"),
-    col("wretr", "MCP", "u64"),
-    col("wredis", "MCP", "u64"),
-    col("status", "SGP", "str"),
-    col("weight", "MaP", "u32"),
-    col("act", "SGP", "u32"),
-    col("bck", "SGP", "u32"),
-    col("chkfail", "MCP", "u64"),
-    col("chkdown", "MCP", "u64"),
-    col("lastchg", "MAP", "u32"),
-    col("downtime", "MCP", "u32"),
-    col("qlimit", "CLS", "u32"),
-    col("pid", "KGP", "u32"),
-    col("iid", "KGS", "u32"),
-    col("sid", "KGS", "u32"),
-    col("throttle", "MaP", "u32"),
-    col("lbtot", "MCP", "u64"),
-    col("tracked", "CNS", "str"),
-    col("type", "CGS", "u32"),
-    col("rate", "MRP", "u32"),
-    col("rate_lim", "CLP", "u32"),
-    col("rate_max", "MMP", "u32"),
-    col("check_status", "MOP", "str"),
-    col("check_code", "MOP", "u32"),
-    col("check_duration", "MDP", "u64"),
-    col("hrsp_1xx", "MCP", "u64"),
-    col("hrsp_2xx", "MCP", "u64"),
-    col("hrsp_3xx", "MCP", "u64"),
-    col("hrsp_4xx", "MCP", "u64"),
-    col("hrsp_5xx", "MCP", "u64"),
-    col("hrsp_other", "MCP", "u64"),
-    col("hanafail", "MCP", "u64"),
-    col("req_rate", "MRP", "u32"),
-    col("req_rate_max", "MMP", "u32"),
-    col("req_tot", "MCP", "u64"),
-    col("cli_abrt", "MCP", "u64"),
-    col("srv_abrt", "MCP", "u64"),
-    col("comp_in", "MCP", "u64"),
-    col("comp_out", "MCP", "u64"),
-    col("comp_byp", "MCP", "u64"),
-    col("comp_rsp", "MCP", "u64"),
-    col("lastsess", "MAP", "s32"),
-    col("last_chk", "MOP", "str"),
-    col("last_agt", "MOP", "str"),
-    col("qtime", "MaP", "u32"),
-    col("ctime", "MaP", "u32"),
-    col("rtime", "MaP", "u32"),
-    col("ttime", "MaP", "u32"),
-    col("agent_status", "MOP", "str"),
-    col("agent_code", "MOP", "u32"),
-    col("agent_duration", "MDP", "u64"),
-    col("check_desc", "MOP", "str"),
-    col("agent_desc", "MOP", "str"),
-    col("check_rise", "CGS", "u32"),
-    col("check_fall", "CGS", "u32"),
-    col("check_health", "CGS", "u32"),
-    col("agent_rise", "CGS", "u32"),
-    col("agent_fall", "CGS", "u32"),
-    col("agent_health", "CGS", "u32"),
-    col("addr", "CGS", "str"),
-    col("cookie", "CNS", "str"),
-    col("mode", "CGS", "str"),
-    col("algo", "CGS", "str"),
-    col("conn_rate", "MRP", "u32"),
-    col("conn_rate_max", "MMP", "u32"),
-    col("conn_tot", "MCP", "u64"),
-    col("intercepted", "MCP", "u64"),
-    col("dcon", "MCP", "u64"),
-    col("dses", "MCP", "u64"),
-    col("wrew", "MCP", "u64"),
-    col("connect", "MCP", "u64"),
-    col("reuse", "MCP", "u64"),
-    col("cache_lookups", "MCP", "u64"),
-    col("cache_hits", "MCP", "u64"),
-    col("srv_icur", "MGP", "u32"),
-    col("src_ilim", "MGP", "u32"),
-    col("qtime_max", "MMP", "u32"),
-    col("ctime_max", "MMP", "u32"),
-    col("rtime_max", "MMP", "u32"),
-    col("ttime_max", "MMP", "u32"),
-    col("eint", "MCP", "u64"),
-    col("idle_conn_cur", "MGP", "u32"),
-    col("safe_conn_cur", "MGP", "u32"),
-    col("used_conn_cur", "MGP", "u32"),
-    col("need_conn_est", "MGP", "u32"),
-    col("uweight", "MaP", "u32"),
-    col("agg_server_status", "MGP", "u32"),
-    col("agg_server_check_status", "MGP", "u32"),
-    col("agg_check_status", "MGP", "u32"),
-];
 
 /// Column `pid`: there is one process.
 const PROCESS_NUMBER: u64 = 1;
@@ -282,8 +165,8 @@ pub fn csv(rows: &[Row]) -> String {
     out
 }
 
-/// `show stat typed`: a line per value.
-pub fn typed(rows: &[Row]) -> String {
+/// `show stat typed`: a line per value, with what it means when `description` is asked for.
+pub fn typed(rows: &[Row], description: bool) -> String {
     let mut out = String::new();
     for row in rows {
         for (at, cell) in row.cells.iter().enumerate() {
@@ -294,8 +177,11 @@ pub fn typed(rows: &[Row]) -> String {
             };
             let (name, kind) = (COLUMNS[at].name, COLUMNS[at].kind);
             let (letter, tags) = (row.kind.letter(), tags(row.kind, at));
-            let _ =
-                writeln!(out, "{letter}.{}.{}.{at}.{name}.1:{tags}:{kind}:{value}", row.proxy, row.server);
+            let _ = write!(out, "{letter}.{}.{}.{at}.{name}.1:{tags}:{kind}:{value}", row.proxy, row.server);
+            match description {
+                true => drop(writeln!(out, ":\"{}\"", crate::columns::about(name))),
+                false => out.push('\n'),
+            }
         }
         out.push('\n');
     }
@@ -472,6 +358,12 @@ fn site_row(site: &SiteView) -> Row {
             [site.intercepted, site.denied_connections, site.denied_sessions, site.failed_rewrites],
         )
         .set("eint", site.internal_errors);
+    let other = if site.http { 0 } else { site.sessions };
+    let http = site.sessions - other;
+    cells
+        .run("sess_other", [other, http, 0, 0, other, if site.http { site.requests } else { 0 }, 0, 0])
+        .set("reqbin", site.bytes_in)
+        .set("resbout", site.bytes_out);
     if site.http {
         cells
             .run("hrsp_1xx", site.responses)
@@ -505,7 +397,9 @@ fn flow_cells(cells: &mut Maker, flow: &crate::view::FlowView, http: bool) {
         .run("qtime_max", flow.max_ms)
         .set("eint", flow.internal_errors)
         .run("wrew", [flow.failed_rewrites, flow.connects, flow.reuses])
-        .set("mode", mode(http));
+        .set("mode", mode(http))
+        .set("reqbout", flow.bytes_in)
+        .set("resbin", flow.bytes_out);
     if http {
         cells.run("hrsp_1xx", flow.responses).set("req_tot", flow.requests);
     }
@@ -564,7 +458,9 @@ fn server_row(pool: &PoolView, server: &ServerView) -> Row {
         .set("srv_icur", server.idle)
         .set("src_ilim", server.idle_limit)
         .run("idle_conn_cur", [server.idle - server.idle_safe.min(server.idle), server.idle_safe])
-        .run("used_conn_cur", [server.used, server.needed, server.user_weight]);
+        .run("used_conn_cur", [server.used, server.needed, server.user_weight])
+        .set("srid", 0u64)
+        .set("priv_idle_cur", 0u64);
     check_cells(&mut cells, server);
     agent_cells(&mut cells, server);
     Row {
@@ -615,7 +511,9 @@ req_rate,req_rate_max,req_tot,cli_abrt,srv_abrt,comp_in,comp_out,comp_byp,comp_r
 ctime,rtime,ttime,agent_status,agent_code,agent_duration,check_desc,agent_desc,check_rise,check_fall,check_health,\
 agent_rise,agent_fall,agent_health,addr,cookie,mode,algo,conn_rate,conn_rate_max,conn_tot,intercepted,dcon,dses,wrew,\
 connect,reuse,cache_lookups,cache_hits,srv_icur,src_ilim,qtime_max,ctime_max,rtime_max,ttime_max,eint,idle_conn_cur,\
-safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,agg_check_status,";
+safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_check_status,agg_check_status,\
+srid,sess_other,h1sess,h2sess,h3sess,req_other,h1req,h2req,h3req,proto,priv_idle_cur,reqbin,reqbout,resbin,resbout,\
+cache_hint_hits,";
 
     fn names(selection: &Selection) -> Vec<String> {
         let name = |row: &Row| match &row.cells[1] {
@@ -655,12 +553,12 @@ safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_c
         let text = csv(&rows(&sample::snapshot(), &Selection::default()));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], HEAD);
-        assert_eq!(COLUMNS.len(), 103);
+        assert_eq!(COLUMNS.len(), 119);
         for (line, start) in
             lines[1..].iter().zip(["www,FRONTEND,,,0,0,100,7,0,0,0,0,0,,,,,OPEN,,", "both,FRONTEND,"])
         {
             assert!(line.starts_with(start), "{line}");
-            assert_eq!(line.matches(',').count(), 103);
+            assert_eq!(line.matches(',').count(), 119);
         }
         let server = lines.iter().find(|l| l.starts_with("app,s1")).unwrap();
         assert!(server.starts_with(
@@ -677,7 +575,7 @@ safe_conn_cur,used_conn_cur,need_conn_est,uweight,agg_server_status,agg_server_c
     #[test]
     fn typed_and_json_forms() {
         let rows = rows(&sample::snapshot(), &Selection { proxy: Some(2), ..Selection::default() });
-        let typed = typed(&rows);
+        let typed = typed(&rows, false);
         assert!(typed.starts_with("F.2.0.0.pxname.1:KNS:str:www\nF.2.0.1.svname.1:KNS:str:FRONTEND\n"));
         assert!(typed.contains("\nF.2.0.40.hrsp_2xx.1:MCP:u64:5\n"));
         let json = json(&rows);

@@ -33,6 +33,7 @@ pub(crate) fn snapshot() -> Snapshot {
             PoolView { up: true, ..pool("empty", 5, Vec::new()) },
         ],
         events: vec![(1_795_165_884_123, 1, "Server app/s1 is <DOWN>".into())],
+        invalid_total: 0,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub pools: Vec<PoolView>,
     /// Last events, newest first, for the page: time in Unix milliseconds, severity number, text.
     pub events: Vec<(u64, u8, String)>,
+    /// Invalid requests and responses so far.
+    pub invalid_total: u64,
 }
 
 /// The process.
@@ -83,6 +85,20 @@ pub struct ProcessView {
     pub failed_resolutions: u64,
     /// The last reload worked (true also when there was none).
     pub last_reload_ok: bool,
+    /// Reloads so far.
+    pub reloads: u32,
+    /// Reloads that failed since the last one that worked.
+    pub failed_reloads: u32,
+    /// Seconds since the running configuration came into force.
+    pub reloaded_s: u64,
+    /// Limit of connections per second, 0 = none.
+    pub connection_rate_limit: u32,
+    /// Limit of sessions per second, 0 = none.
+    pub session_rate_limit: u32,
+    /// Limit of new encrypted sessions per second, 0 = none.
+    pub encrypted_rate_limit: u32,
+    /// Limit of bytes per second into compression, 0 = none.
+    pub compression_rate_limit: u64,
     /// Clients that are being read from, for nginx's page.
     pub reading: u64,
     /// Clients that are being served.
@@ -234,6 +250,8 @@ pub struct PoolView {
     pub description: String,
     /// Balancing as HAProxy names it.
     pub algorithm: String,
+    /// Weights may change and servers come and go at run time.
+    pub dynamic: bool,
     /// Name of the persistence cookie, may be empty.
     pub cookie: String,
     /// Numbers.

@@ -340,6 +340,7 @@ mod tests {
                 process: Arc::new(Quota::new(None)),
                 site: Arc::new(Quota::new(limit)),
                 bind: Arc::new(Quota::new(None)),
+                paces: Default::default(),
                 stats: Arc::new(SiteStats::new(1)),
                 process_stats: Arc::new(ProcessStats::new(1, 0)),
             });

@@ -12,6 +12,7 @@
 
 mod accept;
 mod account;
+mod pace;
 mod peer;
 mod prelude;
 mod quota;
@@ -19,6 +20,7 @@ mod socket;
 
 pub use accept::{Accepted, Accepting, Intake, Trouble, serve};
 pub use account::{group_id, user_id};
+pub use pace::Pace;
 pub use peer::Peer;
 pub use quota::{Gates, Quota, Ticket};
 pub use socket::{BindError, Socket, adopt, bind};

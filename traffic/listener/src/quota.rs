@@ -1,5 +1,6 @@
 //! How many connections may be open at once, and the places of those that are.
 
+use crate::Pace;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -98,6 +99,8 @@ pub struct Gates {
     pub site: Arc<Quota>,
     /// Of the bind.
     pub bind: Arc<Quota>,
+    /// Beginnings per second: connections and sessions of the process, sessions of the site.
+    pub paces: [Arc<Pace>; 3],
     /// The site's counters.
     pub stats: Arc<SiteStats>,
     /// The process's counters.
@@ -121,6 +124,13 @@ impl Gates {
                 return None;
             }
         }
+        for (passed, pace) in self.paces.iter().enumerate() {
+            if !pace.take() {
+                self.paces.iter().take(passed).for_each(|pace| pace.give_back());
+                self.quotas().into_iter().for_each(Quota::leave);
+                return None;
+            }
+        }
         Some(Place(Some(Rc::clone(self))))
     }
 
@@ -128,6 +138,9 @@ impl Gates {
     pub(crate) async fn wait(&self) {
         while let Some(full) = self.quotas().into_iter().find(|q| q.is_full()) {
             full.wait().await;
+        }
+        while let Some(spent) = self.paces.iter().find(|pace| pace.is_spent()) {
+            tokio::time::sleep(spent.rest()).await;
         }
     }
 
@@ -160,6 +173,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         if let Some(gates) = &self.0 {
             gates.quotas().into_iter().for_each(Quota::leave);
+            gates.paces.iter().for_each(|pace| pace.give_back());
         }
     }
 }
@@ -182,6 +196,7 @@ mod tests {
             process: Arc::new(Quota::new(Some(process))),
             site: Arc::new(Quota::new(Some(site))),
             bind: Arc::new(Quota::new(None)),
+            paces: Default::default(),
             stats: Arc::new(SiteStats::new(1)),
             process_stats: Arc::new(ProcessStats::new(1, 0)),
         })

@@ -161,6 +161,7 @@ fn start(setup: Setup, servers: Vec<TcpListener>, log: std::path::PathBuf) -> Wo
         process: unlimited(),
         site: unlimited(),
         bind: unlimited(),
+        paces: Default::default(),
         stats: Arc::clone(&stats),
         process_stats: process,
     };
