@@ -9,7 +9,7 @@ CHECKOUT ?= ../haproxy
 ADVISORY_DB ?=
 # Flags of the benchmark, such as BENCH="--case log --rounds 5".
 BENCH ?=
-# Seconds for each fuzz target. Fuzzing needs the compiler's unstable switches.
+# Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 # The codecs play the same streams by themselves.
 ifneq ($(wildcard $(CORPUS)/index.tsv),)
@@ -68,8 +68,7 @@ faults: tools ## The end-to-end stories in full length against the optimised bin
 	 else E2E_FULL=1 $(CARGO) test --profile quick -p e2e -- --test-threads=1; fi
 
 fuzz: ## Each fuzz target for FUZZ_SECONDS
-	@set -e; cd fuzz; export RUSTC_BOOTSTRAP=1; for target in $$($(CARGO) fuzz list); do \
-	 echo "fuzz $$target"; $(CARGO) fuzz run --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS); done
+	$(CARGO) xtask fuzz --seconds $(FUZZ_SECONDS)
 
 audit: ## Licences, bans, sources and known advisories of the dependencies
 	$(CARGO) xtask audit $(if $(ADVISORY_DB),--advisory-db "$(ADVISORY_DB)")

@@ -4,6 +4,7 @@
 mod audit;
 mod corpus;
 mod demo;
+mod fuzz;
 mod leaning;
 mod load;
 mod network;
@@ -40,6 +41,8 @@ enum Chore {
     Corpus(corpus::Options),
     /// Run HAProxy's own tests from a checkout with our binary in its place; a skip is a failure.
     HaproxyTests(regtests::Options),
+    /// Build the fuzz targets and run each for a while.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&root(), &options),
         Chore::Audit(options) => audit::run(&root(), &options),
         Chore::Corpus(options) => corpus::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&root(), &options),
         Chore::HaproxyTests(options) => regtests::run(&root(), &options),
     };
     outcome.map_or_else(

@@ -54,10 +54,11 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
+        if SKIPPED.iter().any(|name| entry.file_name() == *name) {
+            continue; // also a file: .git of a linked work tree
+        }
         if entry.file_type()?.is_dir() {
-            if !SKIPPED.iter().any(|name| entry.file_name() == *name) {
-                collect(root, &path, files)?;
-            }
+            collect(root, &path, files)?;
         } else if let Ok(text) = fs::read_to_string(&path) {
             let path = path.strip_prefix(root)?.to_string_lossy().into_owned();
             files.push(File { path, text });

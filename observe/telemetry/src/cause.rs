@@ -119,10 +119,10 @@ const TABLE: [Row; 36] = [
         Cause::ClientAbortQueue,
         "client_abort_queue",
         "CQ",
-        400,
+        0,
         "clients give up in the queue: raise maxconn or add servers",
     ),
-    row(Cause::ClientAbortConnect, "client_abort_connect", "CC", 400, "the client went away"),
+    row(Cause::ClientAbortConnect, "client_abort_connect", "CC", 0, "the client went away"),
     row(
         Cause::ClientAbortWait,
         "client_abort_wait",

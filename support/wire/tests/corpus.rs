@@ -109,6 +109,8 @@ fn one_request(bytes: &[u8], start: usize, cuts: &[usize], head: &mut RequestHea
     for end in arrivals(&cuts, bytes.len()) {
         match parse_request(&bytes[..end], &Limits::default(), head) {
             Ok(Progress::Partial) => {}
+            // Readable, but only a rule may answer it: `web` opens no tunnels.
+            Ok(Progress::Complete { .. }) if head.is_connect() => return Err("CONNECT".into()),
             Ok(Progress::Complete { consumed }) => {
                 return Ok(consumed + body(&bytes[consumed..], &cuts, consumed, head.framing())?);
             }

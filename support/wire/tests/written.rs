@@ -162,7 +162,7 @@ fn a_request_without_host_stays_http_1_0() {
     let head = request(&["GET / HTTP/1.0", "Host: a.test"]);
     assert_eq!(forwarded(&head, keep()), ["GET / HTTP/1.1", "Host: a.test"]);
     let head = request(&["GET http://a.test HTTP/1.0"]);
-    assert_eq!(forwarded(&head, keep()), ["GET / HTTP/1.1", "Host: a.test"]);
+    assert_eq!(forwarded(&head, keep()), ["GET http://a.test/ HTTP/1.1", "Host: a.test"]);
 }
 
 #[test]
@@ -177,10 +177,17 @@ fn expectations_pass_or_are_ours() {
 #[test]
 fn the_target_decides_the_host() {
     let mut head = request(&["GET http://A.test:80/x HTTP/1.1", "X: y", "Host: a.test"]);
-    assert_eq!(forwarded(&head, keep()), ["GET /x HTTP/1.1", "X: y", "Host: A.test:80"]);
+    assert_eq!(forwarded(&head, keep()), ["GET http://A.test/x HTTP/1.1", "X: y", "Host: A.test"]);
     head.set_path(b"/a b");
     head.fields.set(b"X", b"1\r\nEvil: 2");
-    assert_eq!(forwarded(&head, keep()), ["GET /a%20b HTTP/1.1", "X: 1  Evil: 2", "Host: A.test:80"]);
+    assert_eq!(
+        forwarded(&head, keep()),
+        ["GET http://A.test/a%20b HTTP/1.1", "X: 1  Evil: 2", "Host: A.test"]
+    );
+    head.fields.set(b"Host", b"b.test");
+    assert_eq!(forwarded(&head, keep())[0], "GET http://b.test/a%20b HTTP/1.1");
+    head.fields.set(b"Host", b"no host/");
+    assert_eq!(forwarded(&head, keep())[0], "GET /a%20b HTTP/1.1", "a rule cannot tear the line apart");
 }
 
 #[test]

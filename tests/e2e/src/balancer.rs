@@ -49,6 +49,15 @@ impl Program {
         matches!(self, Self::Mainstay(_))
     }
 
+    /// The same program under the name `haproxy`, by a link in this directory: it has HAProxy's command
+    /// line then, and calls itself so in its logs.
+    pub fn called_haproxy(&self, directory: &Path) -> Self {
+        let (Self::Mainstay(path) | Self::Haproxy(path)) = self;
+        let link = directory.join("haproxy");
+        std::os::unix::fs::symlink(path, &link).unwrap();
+        Self::Haproxy(link)
+    }
+
     /// Checks a file and gives exit status and output.
     pub fn check(&self, file: &Path) -> Output {
         let mut command = match self {

@@ -1,8 +1,10 @@
 //! A small HTTP/1 client that shows every step and says how an exchange ended.
 
 use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType};
 
 use crate::http::{Failure, Framing, Reader, Response, response_head};
 
@@ -16,17 +18,24 @@ pub struct Client {
     answered: u64,
     received: usize,
     patience: Duration,
+    from: Option<Ipv4Addr>,
 }
 
 impl Client {
     /// A client of this address; it connects when it sends.
     pub fn to(address: SocketAddr) -> Self {
-        Self { address, connection: None, answered: 0, received: 0, patience: PATIENCE }
+        Self { address, connection: None, answered: 0, received: 0, patience: PATIENCE, from: None }
     }
 
     /// Waits no longer than this for bytes.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Connects from this address of the machine.
+    pub fn from(mut self, address: Ipv4Addr) -> Self {
+        self.from = Some(address);
         self
     }
 
@@ -74,14 +83,23 @@ impl Client {
             self.connection = None;
         }
         if self.connection.is_none() {
-            let stream =
-                TcpStream::connect_timeout(&self.address, self.patience).map_err(|_| Failure::Refused)?;
+            let stream = self.stream().map_err(|_| Failure::Refused)?;
             stream.set_nodelay(true).unwrap();
             stream.set_read_timeout(Some(self.patience)).unwrap();
             self.connection = Some(Reader::new(stream));
             self.answered = 0;
         }
         Ok(())
+    }
+
+    fn stream(&self) -> std::io::Result<TcpStream> {
+        let Some(from) = self.from else {
+            return TcpStream::connect_timeout(&self.address, self.patience);
+        };
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        rustix::net::bind(&socket, &SocketAddr::from((from, 0)))?;
+        rustix::net::connect(&socket, &self.address)?;
+        Ok(TcpStream::from(socket))
     }
 
     /// Reads the answer to a request of this method, interim answers included.

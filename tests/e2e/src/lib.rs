@@ -23,6 +23,7 @@ pub mod databases;
 pub mod http;
 pub mod load;
 pub mod namespace;
+pub mod oracle;
 pub mod port;
 pub mod process;
 pub mod runtime;

@@ -210,7 +210,7 @@ fn play(reader: &mut Reader<TcpStream>, steps: Vec<Step>) -> bool {
 }
 
 /// FIN first, then waits for the other side's: closing with unread bytes would send RST.
-fn close_in_order(reader: &mut Reader<TcpStream>) {
+pub(crate) fn close_in_order(reader: &mut Reader<TcpStream>) {
     let _ = reader.stream.shutdown(Shutdown::Write);
     let _ = reader.stream.set_read_timeout(Some(Duration::from_secs(2)));
     while reader.fill().unwrap_or(false) {}
@@ -229,7 +229,7 @@ fn read_head(reader: &mut Reader<TcpStream>, connection: usize) -> Option<Seen> 
 }
 
 /// `None` for what is no request at all, `Some(None)` for one that is incomplete.
-fn parse(bytes: &[u8], connection: usize) -> Option<Option<(Seen, usize)>> {
+pub(crate) fn parse(bytes: &[u8], connection: usize) -> Option<Option<(Seen, usize)>> {
     let mut fields = [httparse::EMPTY_HEADER; 256];
     let mut head = httparse::Request::new(&mut fields);
     let httparse::Status::Complete(length) = head.parse(bytes).ok()? else { return Some(None) };

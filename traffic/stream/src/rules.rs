@@ -120,8 +120,10 @@ fn act(action: &Action, session: &mut Session, over: bool) {
     let value = |session: &Session, expr: &Expr| expr.value(&Scene { session, over });
     match action {
         Action::SetVariable(scope, name, expr) => {
-            let value = value(session, expr);
-            session.variables.set(*scope, name, value);
+            // Without a value it keeps the one it has.
+            if let Some(value) = value(session, expr) {
+                session.variables.set(*scope, name, Some(value));
+            }
         }
         Action::SetVariableText(scope, name, template) => {
             let text = template.text(&Scene { session, over });

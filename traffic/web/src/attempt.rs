@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tasks::{Buffer, Fired, Stream, clock};
 use telemetry::Cause;
 use wire::http1::{
@@ -42,9 +43,15 @@ pub(crate) async fn proxy(
     loop {
         let slot = match acquire(conn, work, exchange, pool, &tries).await {
             Ok(slot) => slot,
+            Err(Cause::ClientAbortQueue) => return gone(exchange, Cause::ClientAbortQueue),
             Err(cause) => return Box::pin(fail(conn, work, exchange, tries.cause(cause))).await,
         };
         let server = Arc::clone(slot.server());
+        if tries.returns_to(&server)
+            && let Err(cause) = Box::pin(rest(conn, work, exchange, pool)).await
+        {
+            return gone(exchange, cause);
+        }
         exchange.begin_at(&server);
         if let Some(prefix) = &server.plan.redirect_prefix {
             return Box::pin(redirected(conn, work, exchange, prefix)).await;
@@ -69,11 +76,39 @@ pub(crate) async fn proxy(
     }
 }
 
+/// The longest wait before a server that refused a connection is asked once more.
+const TURN_AROUND: Duration = Duration::from_secs(1);
+
+/// Gives a server that could not be connected to some time, while watching the client.
+async fn rest(conn: &mut Conn, work: &mut Workspace, exchange: &Exchange, pool: &Pool) -> Result<(), Cause> {
+    let connect = pool.plan.timeouts.connect.unwrap_or(TURN_AROUND);
+    conn.deadline.set(Some(connect.min(TURN_AROUND)));
+    let mut watch = ClientWatch::new(exchange.abort_on_close());
+    let (stream, deadline, buffer) = (&mut conn.stream, &conn.deadline, &mut work.buffer);
+    std::future::poll_fn(|cx| match watch.poll_gone(cx, stream, buffer) {
+        true => Poll::Ready(Err(Cause::ClientAbortConnect)),
+        false => deadline.poll_fired(cx).map(|_| Ok(())),
+    })
+    .await
+}
+
+/// The client left before a server had its request: nobody is there to be answered.
+fn gone(exchange: &mut Exchange, cause: Cause) -> After {
+    if cause == Cause::ClientAbortQueue {
+        // All of its time was waiting, and the log says how long that was.
+        exchange.times.queued = Some(clock::now());
+    }
+    exchange.fail(cause);
+    After::Cut
+}
+
 /// What was tried so far.
 pub(crate) struct Tries {
     /// Servers that failed, by uid.
     tried: SmallVec<[u32; 4]>,
     bound: Option<Arc<Server>>,
+    /// Only the server it is bound to will do.
+    stays: bool,
     left: u32,
     /// Of the last failure.
     last: Option<Cause>,
@@ -101,7 +136,13 @@ enum Reach {
 
 impl Tries {
     fn new(pool: &Pool, bound: Option<Arc<Server>>) -> Tries {
-        Tries { tried: SmallVec::new(), bound, left: pool.plan.retry.tries, last: None }
+        Tries { tried: SmallVec::new(), bound, stays: false, left: pool.plan.retry.tries, last: None }
+    }
+
+    /// True when this server could not be connected to just now.
+    fn returns_to(&self, server: &Server) -> bool {
+        self.last.is_some_and(is_connect_failure)
+            && (self.stays || self.tried.last().is_some_and(|last| *last == server.uid))
     }
 
     /// The cause to report: that of the last try tells more than "no server left".
@@ -140,14 +181,18 @@ impl Tries {
         {
             return false;
         }
-        let raced = failure.cause == Cause::KeepAliveRace;
-        if !raced {
-            self.tried.push(server.uid);
-            let stay = self.bound.is_some() && pool.plan.retry.redispatch == Redispatch::Never;
-            if stay || pool.plan.retry.redispatch == Redispatch::Never {
-                return false;
+        if failure.cause != Cause::KeepAliveRace {
+            self.stays = match pool.plan.retry.redispatch {
+                Redispatch::Never => true,
+                Redispatch::Unsaid => self.bound.is_some(),
+                Redispatch::Always => false,
+            };
+            if self.stays {
+                self.bound = Some(Arc::clone(server));
+            } else {
+                self.tried.push(server.uid);
+                self.bound = None;
             }
-            self.bound = None;
         }
         self.left -= 1;
         exchange.retries += 1;
@@ -159,9 +204,7 @@ impl Tries {
 fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
     let on = &pool.plan.retry.on;
     let wanted = match failure.cause {
-        Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed => {
-            on.connect_failure
-        }
+        cause if is_connect_failure(cause) => on.connect_failure,
         Cause::ResetBeforeHead | Cause::KeepAliveRace | Cause::ServerWentDown => on.empty_response,
         Cause::ClosedInHead | Cause::InvalidHead | Cause::WrongProtocol => on.junk_response,
         Cause::HeadTooBig | Cause::Unexpected101 => on.junk_response,
@@ -175,6 +218,10 @@ fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
         Reach::Spent => false,
     };
     wanted && harmless
+}
+
+fn is_connect_failure(cause: Cause) -> bool {
+    matches!(cause, Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed)
 }
 
 /// A place at a server, waiting in a queue if need be.
@@ -192,7 +239,7 @@ async fn acquire(
         let ask = Ask {
             key: key.as_deref(),
             bound: tries.bound.as_ref(),
-            force_bound: false,
+            force_bound: tries.stays,
             tried: &tries.tried,
             worker: conn.local.worker.index,
             may_wait: true,
@@ -268,7 +315,10 @@ fn key<'k>(
                 Cow::Borrowed(&memory[..])
             }
         }),
-        Balance::Uri(kind) => Some(Cow::Borrowed(pool::uri_key(scene.request.target(), *kind))),
+        Balance::Uri(kind) => Some(match scene.request.uri() {
+            Cow::Borrowed(uri) => Cow::Borrowed(pool::uri_key(uri, *kind)),
+            Cow::Owned(uri) => Cow::Owned(pool::uri_key(&uri, *kind).to_vec()),
+        }),
         Balance::QueryParameter(name) => {
             crate::scene::parameter(scene.request.query()?, name.as_bytes()).map(Cow::Borrowed)
         }
@@ -611,7 +661,8 @@ async fn respond(
         BodyFraming::UntilClose => BodyFraming::Chunked,
         same => same,
     };
-    let keep = sent != BodyFraming::UntilClose && conn.may_keep(exchange, &work.request);
+    let keep =
+        sent != BodyFraming::UntilClose && !work.response.is_last() && conn.may_keep(exchange, &work.request);
     let request_done = line.up.is_done();
     let keep = keep && (request_done || !line.up_failed);
     let mut out = Vec::new();

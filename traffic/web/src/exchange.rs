@@ -157,13 +157,13 @@ impl Exchange {
     /// Remembers method and target before a rule changes them.
     pub fn keep_target(&mut self, request: &RequestHead) {
         if self.received.is_none() {
-            self.received = Some(Box::new((request.method().to_vec(), request.target().to_vec())));
+            self.received = Some(Box::new((request.method().to_vec(), request.received_target().to_vec())));
         }
     }
 
     /// The target as the client sent it.
     pub fn target_as_received<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
-        self.received.as_ref().map_or_else(|| request.target(), |kept| &kept.1)
+        self.received.as_ref().map_or_else(|| request.received_target(), |kept| &kept.1)
     }
 
     /// The method as the client sent it.
@@ -270,9 +270,21 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
         exchange.body_spent = true;
         return Box::pin(fail(conn, work, exchange, cause)).await;
     }
+    if work.request.is_connect() {
+        return Box::pin(no_tunnel(conn, work, exchange)).await;
+    }
     prepare(&site, &pool, exchange, &mut work.request);
     exchange.idempotent = work.request.is_idempotent();
     attempt::proxy(conn, work, exchange, &pool).await
+}
+
+/// CONNECT that no rule answered: a balancer that opened tunnels would be an open door.
+async fn no_tunnel(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
+    exchange.fail(Cause::BadRequest);
+    // What follows was meant for the other end of the tunnel.
+    exchange.body_spent = true;
+    let own = answer::error_page(405, &exchange.pages(), None);
+    say(conn, work, exchange, own).await
 }
 
 /// Waits until the request's body is there, as far as the buffer goes (`option http-buffer-request`).

@@ -215,8 +215,10 @@ fn shared_action(
         Action::SilentDrop => return ControlFlow::Break(Verdict::SilentDrop),
         Action::Authenticate { realm } => return ControlFlow::Break(Verdict::Authenticate(realm.clone())),
         Action::SetVariable(scope, name, expr) => {
-            let value = expr.value(&scene);
-            exchange.variables.set(*scope, name, value);
+            // Without a value it keeps the one it has.
+            if let Some(value) = expr.value(&scene) {
+                exchange.variables.set(*scope, name, Some(value));
+            }
         }
         Action::SetVariableText(scope, name, template) => {
             let value = Value::Text(template.text(&scene).into());

@@ -2,6 +2,7 @@
 //!
 //! A condition is an OR of ANDs; each term may be negated by `!`. The lines of one ACL name add up by OR.
 
+use super::fetches;
 use super::keywords;
 use super::said::{Cursor, Done, Said};
 use super::sample::{self, Kind, Sample};
@@ -193,7 +194,7 @@ fn test(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<(Condition, sample::O
         && sample.name == "http_auth_group"
     {
         let groups: Vec<String> = patterns.texts().map(|t| String::from_utf8_lossy(t).into_owned()).collect();
-        sample.expr.fetch = Fetch::Authenticated(sample::users_of_groups(scene, list, &groups));
+        sample.expr.fetch = Fetch::Authenticated(fetches::users_of_groups(scene, list, &groups));
         patterns.list.clear();
     }
     if rest.is_empty() && !matches!(how, How::Bool | How::Found) {
@@ -225,9 +226,9 @@ fn by_kind(sample: &Sample) -> Done<How> {
     Ok(match sample.kind {
         Kind::Bool => How::Bool,
         Kind::Int => How::Int,
-        Kind::Address => How::Address,
-        Kind::Text => How::Text(TextMatch::Exact),
-        Kind::Any => {
+        Kind::Address | Kind::Ipv4 | Kind::Ipv6 => How::Address,
+        Kind::Text | Kind::Method => How::Text(TextMatch::Exact),
+        Kind::Any | Kind::Same | Kind::Binary => {
             return Err(Said::new(format!("'{}' needs a way of comparing", sample.name))
                 .hint("add -m str, -m int, -m found, -m beg, …"));
         }

@@ -4,7 +4,8 @@ use super::proxy::{self};
 use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
 use super::{
-    acl, balance, bind, check, global, logs, options, pages, rules, sample, server, stats, timeouts,
+    acl, balance, bind, check, converters, fetches, global, logs, options, pages, rules, server, stats,
+    timeouts,
 };
 
 /// In which sections a word may stand.
@@ -317,8 +318,8 @@ pub fn keywords() -> Vec<Keyword> {
         .chain(list("server", server::SERVER))
         .chain(list("balance", balance::ALGORITHMS))
         .chain(list("action", rules::ACTIONS))
-        .chain(list("fetch", sample::FETCHES))
-        .chain(list("converter", sample::CONVERTERS))
+        .chain(list("fetch", fetches::FETCHES))
+        .chain(list("converter", converters::CONVERTERS))
         .chain(acls)
         .collect()
 }

@@ -17,7 +17,8 @@ use super::{emit::Out, leaf};
 use plan::draft::nearest;
 use plan::network::{Network, Networks};
 use plan::rule::{
-    Condition, Converter, Expr, Fetch, IntRange, Matcher, Occurrence, Test, TextMatch, TextPatterns, Value,
+    Argument, Condition, Converter, Expr, Fetch, Function, IntRange, Matcher, Occurrence, Test, TextMatch,
+    TextPatterns, Value, function_named, function_names,
 };
 use regex::bytes::Regex;
 
@@ -40,20 +41,6 @@ const TEXT_MATCHES: &[(&str, TextMatch)] = &[
 const MATCHES: &[&str] = &["matches", "matches-i", "in", "length", "found", "true"];
 /// Words of the language that cannot name a condition.
 const WORDS: &[&str] = &["and", "or", "not", "always", "never", "all", "any", "nothing"];
-/// Converters without arguments.
-const CONVERTERS: &[(&str, Converter)] = &[
-    ("lower", Converter::Lower),
-    ("upper", Converter::Upper),
-    ("length", Converter::Length),
-    ("host_only", Converter::HostOnly),
-    ("percent_decode", Converter::PercentDecode),
-    ("base64", Converter::Base64),
-    ("hex", Converter::Hex),
-    ("not", Converter::Not),
-];
-/// Converters with arguments.
-const CONVERTERS_WITH: &[&str] = &["field", "word", "mask", "add", "modulo"];
-
 /// What is wrong in a text, and at which byte.
 #[derive(Debug)]
 pub(super) struct Fault {
@@ -85,11 +72,6 @@ pub(super) fn value_names() -> impl Iterator<Item = &'static str> {
         .map(|(name, _)| *name)
         .chain(NAMED.iter().map(|(name, _)| *name))
         .chain(WITH_ARGUMENTS.iter().copied())
-}
-
-/// Names of the converters.
-pub(super) fn converter_names() -> impl Iterator<Item = &'static str> {
-    CONVERTERS.iter().map(|(name, _)| *name).chain(CONVERTERS_WITH.iter().copied())
 }
 
 impl Form for Condition {
@@ -383,49 +365,48 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
 
     fn converter(&mut self) -> Parsed<Converter> {
         let (at, word) = self.word();
-        if let Some((_, converter)) = CONVERTERS.iter().find(|(name, _)| *name == word) {
-            return Ok(converter.clone());
+        let function = function_named(word).ok_or_else(|| {
+            Fault::new(at, format!("'{word}' is no converter"), &nearest(word, function_names()))
+        })?;
+        let arguments = if self.take("(") { self.arguments(function)? } else { Vec::new() };
+        Converter::call(function, arguments).map_err(|what| Fault::new(at, format!("'{word}': {what}"), ""))
+    }
+
+    /// `a, "b", _)`: arguments of a converter, `_` for one that is left out.
+    fn arguments(&mut self, function: &Function) -> Parsed<Vec<Argument>> {
+        let mut list = Vec::new();
+        if self.take(")") {
+            return Ok(list);
         }
-        if !CONVERTERS_WITH.contains(&word) {
-            return Err(Fault::new(
-                at,
-                format!("'{word}' is no converter"),
-                &nearest(word, converter_names()),
-            ));
+        loop {
+            let number = function.parameters.get(list.len()).is_some_and(|p| p.is_number());
+            list.push(self.argument(number)?);
+            if !self.take(",") {
+                break;
+            }
         }
-        self.open()?;
-        let converter = match word {
-            "field" => self.part(at, Converter::Field)?,
-            "word" => self.part(at, Converter::Word)?,
-            "mask" => self.mask(at)?,
-            "add" => Converter::Add(self.number()?),
-            _ => match self.number()? {
-                0 => return Err(Fault::new(at, "nothing can be divided by 0", "")),
-                n => Converter::Modulo(n),
-            },
-        };
         self.close()?;
-        Ok(converter)
+        Ok(list)
     }
 
-    fn part(&mut self, at: usize, make: fn(i32, Box<[u8]>) -> Converter) -> Parsed<Converter> {
-        let number = self.fitting::<i32>()?;
-        if number == 0 {
-            return Err(Fault::new(at, "parts count from 1, or from -1 backwards", ""));
+    fn argument(&mut self, number: bool) -> Parsed<Argument> {
+        match self.peek() {
+            Some(b'"' | b'\'') if !number => return Ok(Argument::Text(self.string()?.into())),
+            Some(b'-' | b'0'..=b'9') if number => return Ok(Argument::Int(self.number()?)),
+            _ => {}
         }
-        if !self.take(",") {
-            return Err(self.unexpected("',' and the separators in quotes"));
+        if self.take_word("_") {
+            return Ok(Argument::None);
         }
-        Ok(make(number, self.string()?.into_boxed_slice()))
-    }
-
-    fn mask(&mut self, at: usize) -> Parsed<Converter> {
-        let v4 = self.fitting::<u8>()?;
-        let v6 = if self.take(",") { self.fitting::<u8>()? } else { 128 };
-        if v4 > 32 || v6 > 128 {
-            return Err(Fault::new(at, "a mask has at most 32 bits for IPv4 and 128 for IPv6", ""));
+        let before = self.at;
+        match self.fetch()? {
+            Fetch::Constant(_) => {
+                let what =
+                    if number { "a number is expected here" } else { "a text in quotes is expected here" };
+                Err(Fault::new(before, what, ""))
+            }
+            fetch => Ok(Argument::Value(Box::new(fetch))),
         }
-        Ok(Converter::Mask(v4, v6))
     }
 
     /// `is "a" "b"`, `in 200..299`; `None` when no matcher stands here.
@@ -766,7 +747,7 @@ pub(super) fn expr(expr: &Expr, writer: &mut Writer) -> String {
     let mut text = fetch(&expr.fetch, writer);
     for converter in &expr.converters {
         text.push_str(" | ");
-        text.push_str(&self::converter(converter));
+        text.push_str(&self::converter(converter, writer));
     }
     text
 }
@@ -826,19 +807,22 @@ fn name(name: &str) -> String {
     if plain { name.to_owned() } else { string(name.as_bytes()) }
 }
 
-fn converter(converter: &Converter) -> String {
+fn converter(converter: &Converter, writer: &mut Writer) -> String {
     match converter {
-        Converter::Field(n, separators) => format!("field({n}, {})", string(separators)),
-        Converter::Word(n, separators) => format!("word({n}, {})", string(separators)),
-        Converter::Mask(v4, 128) => format!("mask({v4})"),
-        Converter::Mask(v4, v6) => format!("mask({v4}, {v6})"),
-        Converter::Add(n) => format!("add({n})"),
-        Converter::Modulo(n) => format!("modulo({n})"),
-        other => {
-            let same = |known: &Converter| std::mem::discriminant(known) == std::mem::discriminant(other);
-            let known = CONVERTERS.iter().find(|(_, known)| same(known));
-            known.map_or_else(String::new, |(name, _)| (*name).to_owned())
+        Converter::Call(function, arguments) if arguments.is_empty() => function.name.to_owned(),
+        Converter::Call(function, arguments) => {
+            let list: Vec<String> = arguments.iter().map(|a| argument(a, writer)).collect();
+            format!("{}({})", function.name, list.join(", "))
         }
+    }
+}
+
+fn argument(argument: &Argument, writer: &mut Writer) -> String {
+    match argument {
+        Argument::None => "_".to_owned(),
+        Argument::Int(n) => n.to_string(),
+        Argument::Text(text) => string(text),
+        Argument::Value(value) => fetch(value, writer),
     }
 }
 

@@ -265,7 +265,7 @@ fn entry<T: Fieldset>(
 fn words() -> Vec<&'static str> {
     let mut list: Vec<&str> = expression::value_names().collect();
     list.extend(values::RECORD.iter().map(|(name, _)| *name));
-    list.extend(expression::converter_names());
+    list.extend(plan::rule::function_names());
     list.extend(rules::ACTIONS);
     list
 }

@@ -18,15 +18,17 @@
 
 mod action;
 mod condition;
+mod convert;
 mod fetch;
 mod template;
+mod value;
 
 pub use action::{
     Action, HeaderMatch, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope, TextPattern,
     Userlist,
 };
 pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns};
-pub use fetch::{
-    Converter, Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField, Value, host_only,
-};
+pub use convert::{Argument, Converter, Function, Parameter, function_named, function_names, host_only};
+pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField};
 pub use template::{Piece, Style, Template, write_int};
+pub use value::{Value, leading_number};

@@ -11,7 +11,7 @@ pub enum HeadErrorKind {
     BadMethod,
     /// A method we do not know how to treat (lower case, absurdly long).
     UnknownMethod,
-    /// CONNECT and TRACE are off.
+    /// TRACE is off.
     RefusedMethod,
     /// The target has none of the allowed forms, or forbidden bytes.
     BadTarget,
@@ -42,7 +42,7 @@ pub enum HeadErrorKind {
 /// A head that must not be served. The connection ends after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadError {
-    /// The answer for the client: 400, 405, 413, 414, 417, 431, 501 or 505. Always 502 when a server's head was bad.
+    /// The answer for the client: 400, 405, 413, 414, 417, 422, 431, 501 or 505. Always 502 when a server's head was bad.
     pub status: u16,
     /// For the log, in words.
     pub reason: &'static str,
@@ -69,7 +69,8 @@ impl HeadErrorKind {
             HeadErrorKind::TargetTooLong => 414,
             HeadErrorKind::BadExpect => 417,
             HeadErrorKind::TooBig => 431,
-            HeadErrorKind::UnknownMethod | HeadErrorKind::UnknownCoding => 501,
+            HeadErrorKind::UnknownCoding => 422,
+            HeadErrorKind::UnknownMethod => 501,
             HeadErrorKind::BadStatus | HeadErrorKind::FalseSwitch => 502,
             HeadErrorKind::BadVersion => 505,
             HeadErrorKind::BadSyntax

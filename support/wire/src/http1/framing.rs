@@ -7,17 +7,35 @@ use super::{BodyFraming, Fields, HeadError, HeadErrorKind, Name, Version};
 /// Largest body length: 2^63-1, so that sums and signed readers behind us stay safe.
 pub(crate) const LONGEST_BODY: u64 = i64::MAX as u64;
 
-/// The framing the fields announce; `BodyFraming::None` when they announce nothing.
+/// What the fields announce.
+pub(crate) struct Announced {
+    /// `BodyFraming::None` when they announce nothing.
+    pub framing: BodyFraming,
+    /// An older reader could find another end, so nothing may follow on the connection.
+    pub last: bool,
+}
+
+/// What the fields announce. `keeps`: more messages may follow on the connection.
 ///
-/// Several equal Content-Length fields are an error in a request and one length in a response.
-pub(crate) fn announced(fields: &Fields, version: Version, repeat: Repeat) -> Result<BodyFraming, HeadError> {
+/// Several equal Content-Length fields are an error in a request and one length in a response. Transfer-Encoding wins
+/// over Content-Length, and the connection ends after such a message (RFC 9112 section 6.1). In HTTP/1.0 it is faulty;
+/// a message after which the connection ends anyway is taken all the same.
+pub(crate) fn announced(
+    fields: &Fields,
+    version: Version,
+    repeat: Repeat,
+    keeps: bool,
+) -> Result<Announced, HeadError> {
     let coded = fields.find(Name::TransferEncoding).is_some();
+    let framing = |framing, last| Ok(Announced { framing, last });
     match (length(fields, repeat)?, coded) {
-        (None, false) => Ok(BodyFraming::None),
-        (Some(length), false) => Ok(BodyFraming::Length(length)),
-        (Some(_), true) => Err(bad("both Content-Length and Transfer-Encoding")),
-        (None, true) if version == Version::Http10 => Err(bad("Transfer-Encoding in HTTP/1.0")),
-        (None, true) => only_chunked(fields).map(|()| BodyFraming::Chunked),
+        (None, false) => framing(BodyFraming::None, false),
+        (Some(length), false) => framing(BodyFraming::Length(length), false),
+        (None, true) if version == Version::Http10 && keeps => Err(bad("Transfer-Encoding in HTTP/1.0")),
+        (length, true) => {
+            only_chunked(fields)?;
+            framing(BodyFraming::Chunked, length.is_some() || version == Version::Http10)
+        }
     }
 }
 
@@ -52,17 +70,22 @@ pub(crate) fn number(value: &[u8]) -> Result<u64, HeadError> {
         .ok_or(HeadError::new(HeadErrorKind::BodyTooBig, "Content-Length over 2^63-1"))
 }
 
-/// Everything but the single coding `chunked` is refused: we could not know where the message ends.
+/// Everything but the single coding `chunked` is refused: we could not know where the message ends, or not decode it.
 fn only_chunked(fields: &Fields) -> Result<(), HeadError> {
     let codings = || fields.find_all(Name::TransferEncoding).flat_map(tokens);
-    let chunked = codings().filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count();
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     if codings().any(|coding| !is_token(coding)) {
         return Err(bad("malformed Transfer-Encoding"));
     }
-    match (chunked, codings().count()) {
-        (1, 1) => Ok(()),
-        (2.., _) => Err(bad("chunked more than once")),
-        _ => Err(HeadError::new(HeadErrorKind::UnknownCoding, "transfer coding other than chunked")),
+    let (count, last) =
+        (codings().filter(|c| is_chunked(c)).count(), codings().last().is_some_and(is_chunked));
+    match (count, last, codings().count()) {
+        (1, true, 1) => Ok(()),
+        (1, true, _) => {
+            Err(HeadError::new(HeadErrorKind::UnknownCoding, "transfer coding other than chunked"))
+        }
+        (2.., _, _) => Err(bad("chunked more than once")),
+        _ => Err(bad("the last transfer coding is not chunked")),
     }
 }
 

@@ -8,6 +8,7 @@ use super::response::RequestKind;
 use super::scan::{METHOD_BYTES, Scan, StartLine};
 use super::target::{Form, Scheme, form};
 use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Name, Progress, Version, host};
+use std::borrow::Cow;
 
 /// Most heads have fewer fields; these need no allocation.
 const USUAL_FIELDS: usize = 32;
@@ -22,6 +23,8 @@ pub struct RequestHead {
     method: Span,
     target: Span,
     scheme: Option<Scheme>,
+    /// An absolute target as received, without a port that says nothing; empty for other forms.
+    received: Span,
     framing: BodyFraming,
     connection: Options,
     expects: bool,
@@ -144,6 +147,27 @@ impl RequestHead {
         self.fields.find(Name::Host).unwrap_or_default()
     }
 
+    /// The target as the client sent it, until a rule changes it; of an absolute one the port is left out where it
+    /// says nothing.
+    pub fn received_target(&self) -> &[u8] {
+        if self.received.len == 0 { self.target() } else { self.fields.bytes(self.received) }
+    }
+
+    /// The whole target: for a request that came in absolute form with scheme and host.
+    pub fn uri(&self) -> Cow<'_, [u8]> {
+        match self.scheme {
+            Some(scheme) if self.target() != b"*" && host::is_valid_host(self.host()) => {
+                Cow::Owned([scheme.prefix(), self.host(), self.target()].concat())
+            }
+            _ => Cow::Borrowed(self.target()),
+        }
+    }
+
+    /// Does it ask for a tunnel to the host that is its target (RFC 9110 section 9.3.6)?
+    pub fn is_connect(&self) -> bool {
+        self.method() == b"CONNECT"
+    }
+
     /// The scheme of an absolute target.
     pub fn scheme(&self) -> Option<Scheme> {
         self.scheme
@@ -251,7 +275,7 @@ impl RequestHead {
 
     /// What the parser of the answer must know.
     pub fn kind(&self) -> RequestKind {
-        RequestKind { head: self.is_head(), connect: false, upgrade: self.is_websocket_upgrade() }
+        RequestKind { head: self.is_head(), connect: self.is_connect(), upgrade: self.is_websocket_upgrade() }
     }
 
     pub(crate) fn connection_names_fields(&self) -> bool {
@@ -284,40 +308,85 @@ impl RequestHead {
         check_method(self.method())?;
         let form = form(self.method(), self.target())?;
         drop_look_alikes(&mut self.fields);
-        self.framing = announced(&self.fields, self.version, Repeat::Refused)?;
         self.connection = options(&self.fields);
+        let announced = announced(&self.fields, self.version, Repeat::Refused, self.keep_alive())?;
+        self.framing = announced.framing;
+        self.connection.close |= announced.last;
         self.expects = expects(&self.fields, self.version)?;
         self.scheme = None;
-        check_host(&self.fields, self.version)?;
+        self.received = Span::default();
         match form {
-            Form::Origin => Ok(()),
+            Form::Origin => check_host(&self.fields, self.version, false),
             Form::Absolute { scheme, authority, path } => self.split_absolute(scheme, authority, path),
+            Form::Authority => {
+                check_host(&self.fields, self.version, false)?;
+                self.settle_host(self.target, None)
+            }
         }
     }
 
     /// The authority of an absolute target is the host (RFC 9112 section 3.2.2); what is forwarded is path and query.
     fn split_absolute(&mut self, scheme: Scheme, authority: usize, path: usize) -> Result<(), HeadError> {
         let target = self.target;
-        let host = Span::new(target.start as usize + authority, path - authority);
+        let stated = Span::new(target.start as usize + authority, path - authority);
+        let nobody = host::split_port(self.fields.bytes(stated)).0.is_empty();
+        check_host(&self.fields, self.version, nobody)?;
         self.scheme = Some(scheme);
-        match self.fields.list.iter_mut().find(|field| field.id == Name::Host) {
-            Some(field) => {
-                let stated = field.value;
-                field.value = host;
-                if !same_host(self.fields.bytes(stated), self.fields.bytes(host), scheme) {
-                    return Err(HeadError::new(
-                        HeadErrorKind::BadHost,
-                        "Host contradicts the absolute target",
-                    ));
-                }
-            }
-            None => {
-                let name = self.fields.store_text(b"Host");
-                self.fields.list.insert(0, Field { name, value: host, id: Name::Host });
-            }
-        }
-        self.target = Span::new(host.end(), target.end() - host.end());
+        self.settle_host(stated, Some(scheme))?;
+        let (name, port) = host::split_port(self.fields.bytes(stated));
+        let told = port.is_some_and(|port| !port.is_empty() && port != scheme.default_port());
+        let authority_end = if told { stated.end() } else { stated.start as usize + name.len() };
+        self.received = self.store_received(target, authority_end, stated.end());
+        self.target = Span::new(stated.end(), target.end() - stated.end());
         self.complete_path();
+        Ok(())
+    }
+
+    /// What the log shows of an absolute target: without a port that says nothing, and with a path.
+    fn store_received(&mut self, target: Span, authority_end: usize, rest: usize) -> Span {
+        let text = &mut self.fields.text;
+        let start = text.len();
+        text.extend_from_within(target.start as usize..authority_end);
+        text.extend_from_within(rest..target.end());
+        if rest == target.end() {
+            text.push(b'/');
+        }
+        Span::new(start, text.len() - start)
+    }
+
+    /// Makes `Host` and the authority of the target, which must not contradict each other, one thing.
+    ///
+    /// A port that is empty or the scheme's own says nothing: if the target says such a port, `Host` loses its own;
+    /// if the target is silent, `Host` stays as it was sent.
+    fn settle_host(&mut self, stated: Span, scheme: Option<Scheme>) -> Result<(), HeadError> {
+        let (name, port) = host::split_port(self.fields.bytes(stated));
+        let own = match scheme {
+            Some(scheme) => scheme.default_port(),
+            // A tunnel may lead to either.
+            None => port.filter(|port| matches!(*port, b"80" | b"443")).unwrap_or_default(),
+        };
+        let bare = Span::new(stated.start as usize, name.len());
+        let silent = |port: Option<&[u8]>| port.is_none_or(|port| port.is_empty() || port == own);
+        let Some(at) = self.fields.list.iter().position(|field| field.id == Name::Host) else {
+            let value = if silent(port) { bare } else { stated };
+            let name = self.fields.store_text(b"Host");
+            self.fields.list.insert(0, Field { name, value, id: Name::Host });
+            return Ok(());
+        };
+        let (given, given_port) = host::split_port(self.fields.bytes(self.fields.list[at].value));
+        let agree = match (silent(port), silent(given_port)) {
+            (true, true) => true,
+            (false, false) => port == given_port,
+            _ => false,
+        };
+        if !agree || !given.eq_ignore_ascii_case(name) {
+            return Err(HeadError::new(HeadErrorKind::BadHost, "Host contradicts the target"));
+        }
+        // `host:` of a tunnel is left as it is, like every Host beside a silent target.
+        let shorten = port.is_some() && silent(port) && (scheme.is_some() || given_port == Some(own));
+        if shorten || name.is_empty() {
+            self.fields.list[at].value = bare;
+        }
         Ok(())
     }
 
@@ -388,11 +457,10 @@ pub(crate) fn keep_alive(version: Version, options: Options) -> bool {
     !options.close && (version == Version::Http11 || options.keep_alive)
 }
 
-/// CONNECT and TRACE are off. Methods are case-sensitive; a lower-case one is a mistake or a trick.
+/// TRACE is off. Methods are case-sensitive; a lower-case one is a mistake or a trick.
 fn check_method(method: &[u8]) -> Result<(), HeadError> {
     match method {
         b"GET" | b"POST" => Ok(()),
-        b"CONNECT" => Err(HeadError::new(HeadErrorKind::RefusedMethod, "CONNECT is off")),
         b"TRACE" => Err(HeadError::new(HeadErrorKind::RefusedMethod, "TRACE is off")),
         _ if method.iter().any(u8::is_ascii_lowercase) => {
             Err(HeadError::new(HeadErrorKind::UnknownMethod, "method is not in upper case"))
@@ -401,12 +469,13 @@ fn check_method(method: &[u8]) -> Result<(), HeadError> {
     }
 }
 
-/// Exactly one valid `Host`; HTTP/1.0 may have none (RFC 9112 section 3.2).
-fn check_host(fields: &Fields, version: Version) -> Result<(), HeadError> {
+/// Exactly one valid `Host`; HTTP/1.0 may have none (RFC 9112 section 3.2). `nobody`: the target names no host, and
+/// is compared with the field later.
+fn check_host(fields: &Fields, version: Version, nobody: bool) -> Result<(), HeadError> {
     let mut hosts = fields.find_all(Name::Host);
     let reason = match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::Http10 => return Ok(()),
-        (Some(host), None) if host::is_valid_host(host) => return Ok(()),
+        (Some(host), None) if nobody || host::is_valid_host(host) => return Ok(()),
         (None, _) => "no Host",
         (Some(_), None) => "invalid Host",
         (Some(_), Some(_)) => "several Host fields",
@@ -424,15 +493,6 @@ fn expects(fields: &Fields, version: Version) -> Result<bool, HeadError> {
         expects = version == Version::Http11;
     }
     Ok(expects)
-}
-
-fn same_host(left: &[u8], right: &[u8], scheme: Scheme) -> bool {
-    let split = |host| match host::split_port(host) {
-        (name, None | Some(b"")) => (name, scheme.default_port()),
-        (name, Some(port)) => (name, port),
-    };
-    let (left, right) = (split(left), split(right));
-    left.0.eq_ignore_ascii_case(right.0) && left.1 == right.1
 }
 
 fn query_start(target: &[u8]) -> usize {

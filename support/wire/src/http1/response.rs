@@ -29,6 +29,7 @@ pub struct ResponseHead {
     reason: Span,
     announced: BodyFraming,
     connection: Options,
+    last: bool,
     scan: Scan,
 }
 
@@ -133,6 +134,12 @@ impl ResponseHead {
         keep_alive(self.version, self.connection)
     }
 
+    /// Must the client's connection end too? So it is after chunks in HTTP/1.0: whoever wrote that cannot be trusted
+    /// to know where its message ends.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
     /// Is it an interim answer, with the real one still to come?
     pub fn is_interim(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101
@@ -187,8 +194,11 @@ impl ResponseHead {
     /// Judges what the head means, once its syntax is good.
     fn check(&mut self, request: RequestKind) -> Result<(), HeadError> {
         drop_look_alikes(&mut self.fields);
-        self.announced = announced(&self.fields, self.version, Repeat::Tolerated)?;
         self.connection = options(&self.fields);
+        let announced = announced(&self.fields, self.version, Repeat::Tolerated, false)?;
+        self.announced = announced.framing;
+        self.connection.close |= announced.last;
+        self.last = announced.last && self.version == Version::Http10;
         match self.status == 101 && !request.upgrade {
             true => Err(HeadError::new(HeadErrorKind::FalseSwitch, "101 without an upgrade request")),
             false => Ok(()),

@@ -2,7 +2,7 @@
 //! Used by the request parser.
 
 use super::bytes::is_target_byte;
-use super::host::is_valid_host;
+use super::host::{is_valid_host, split_port};
 use super::{HeadError, HeadErrorKind};
 
 /// The scheme of an absolute target.
@@ -15,6 +15,14 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// The scheme with what parts it from the host.
+    pub(crate) fn prefix(self) -> &'static [u8] {
+        match self {
+            Scheme::Http => b"http://",
+            Scheme::Https => b"https://",
+        }
+    }
+
     /// The port that may be left out.
     pub fn default_port(self) -> &'static [u8] {
         match self {
@@ -29,14 +37,21 @@ impl Scheme {
 pub(crate) enum Form {
     /// `/path?query`, or `*` for OPTIONS.
     Origin,
-    /// `http://authority/path?query`; the path may be missing.
+    /// `http://authority/path?query`; the path may be missing. User information lies before the authority.
     Absolute { scheme: Scheme, authority: usize, path: usize },
+    /// `host:port` of CONNECT.
+    Authority,
 }
 
-/// Which form is it? `*` only with OPTIONS; authority form is never accepted.
+/// Which form is it? `*` only with OPTIONS; the authority form always and only with CONNECT.
 pub(crate) fn form(method: &[u8], target: &[u8]) -> Result<Form, HeadError> {
     if !target.iter().all(|byte| is_target_byte(*byte)) {
         return Err(bad("forbidden byte in the target"));
+    }
+    if method == b"CONNECT" {
+        return is_tunnel_end(target)
+            .then_some(Form::Authority)
+            .ok_or(bad("CONNECT needs a host and a port"));
     }
     let form = match target {
         [b'/', ..] => Form::Origin,
@@ -58,7 +73,18 @@ fn absolute(target: &[u8]) -> Option<Form> {
         return None;
     };
     let path = memchr::memchr2(b'/', b'?', &target[authority..]).map_or(target.len(), |at| at + authority);
-    is_valid_host(&target[authority..path]).then_some(Form::Absolute { scheme, authority, path })
+    let authority = authority + user_information(&target[authority..path]);
+    let host = &target[authority..path];
+    (host == b":" || is_valid_host(host)).then_some(Form::Absolute { scheme, authority, path })
+}
+
+/// Length of `user:password@`. It is never forwarded (RFC 9110 section 4.2.4).
+fn user_information(authority: &[u8]) -> usize {
+    memchr::memrchr(b'@', authority).map_or(0, |at| at + 1)
+}
+
+fn is_tunnel_end(target: &[u8]) -> bool {
+    is_valid_host(target) && split_port(target).1.is_some_and(|port| !port.is_empty())
 }
 
 /// Some servers read `\` as `/`; a route could be dodged with it. In a query it means nothing.

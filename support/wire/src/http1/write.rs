@@ -52,7 +52,7 @@ pub fn write_request(head: &RequestHead, out: &mut Vec<u8>, edit: &RequestEdit) 
     out.reserve(fields.text.len() + 64);
     out.extend_from_slice(head.method());
     out.push(b' ');
-    out.extend_from_slice(head.target());
+    out.extend_from_slice(&head.uri());
     out.extend_from_slice(if bare { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
     let mut framed = false;
     let mut te = false;

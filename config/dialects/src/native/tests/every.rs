@@ -418,22 +418,23 @@ fn conditions(shared: &Arc<Condition>) -> Vec<Condition> {
 }
 
 fn converters() -> Vec<Converter> {
-    vec![
-        Converter::Lower,
-        Converter::Upper,
-        Converter::Length,
-        Converter::Field(1, Box::from(*b":")),
-        Converter::Word(-2, Box::from(*b" \xff")),
-        Converter::HostOnly,
-        Converter::PercentDecode,
-        Converter::Base64,
-        Converter::Hex,
-        Converter::Mask(24, 128),
-        Converter::Mask(8, 64),
-        Converter::Not,
-        Converter::Add(-4),
-        Converter::Modulo(7),
-    ]
+    let variable = || Argument::Value(Box::new(Fetch::Variable(Scope::Transaction, "x".into())));
+    let some = |parameter: &Parameter| match parameter.is_number() {
+        true => Argument::Int(7),
+        false => Argument::Text((*b":\xff").into()),
+    };
+    let each = |name: &'static str| {
+        let function = function_named(name).unwrap();
+        let full: Vec<Argument> = function.parameters.iter().map(some).collect();
+        let required: Vec<Argument> =
+            function.parameters.iter().filter(|p| p.is_required()).map(some).collect();
+        let variables: Vec<Argument> = function.parameters.iter().map(|_| variable()).collect();
+        let calls = [full, required, variables].into_iter();
+        calls.filter_map(move |arguments| Converter::call(function, arguments).ok()).collect::<Vec<_>>()
+    };
+    let concat = function_named("concat").unwrap();
+    let sparse = Converter::call(concat, [Argument::None, variable()]).unwrap();
+    function_names().flat_map(each).chain([sparse]).collect()
 }
 
 fn fetches() -> Vec<Fetch> {
@@ -573,7 +574,7 @@ fn actions() -> Vec<Action> {
         Action::SetVariable(
             Scope::Transaction,
             "x.y".into(),
-            Expr { fetch: Fetch::Path, converters: vec![Converter::Lower] },
+            Expr { fetch: Fetch::Path, converters: vec![Converter::plain("lower").unwrap()] },
         ),
         Action::SetVariableText(Scope::Process, "x".into(), value(Fetch::Path)),
         Action::UnsetVariable(Scope::Session, "x".into()),
@@ -601,7 +602,7 @@ fn pools() -> Vec<Pool> {
         Balance::Uri(uri),
         Balance::QueryParameter("q".into()),
         Balance::Header { name: "host".into(), domain_only: false },
-        Balance::Hash(Expr { fetch: Fetch::Path, converters: vec![Converter::Lower] }),
+        Balance::Hash(Expr { fetch: Fetch::Path, converters: vec![Converter::plain("lower").unwrap()] }),
         Balance::Random(2),
         Balance::Random(5),
     ] {
