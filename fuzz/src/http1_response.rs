@@ -11,7 +11,7 @@ type Outcome = Option<Result<usize, HeadError>>;
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let Some(input) = input::read(data) else { return };
-    let kind = RequestKind { head: input.flags & 1 != 0, connect: false, upgrade: input.flags & 2 != 0 };
+    let kind = RequestKind { head: input.flags & 1 != 0, connect: false, upgrade: input.flags & 2 != 0, websocket: false };
     let limits = match input.flags & 4 {
         0 => Limits::response(),
         _ => Limits { head_bytes: 300, fields: 4, target_bytes: 40, name_bytes: 20 },

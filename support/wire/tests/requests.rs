@@ -447,12 +447,17 @@ fn connection_and_upgrade() {
     assert!(!good(b"GET / HTTP/1.0\r\n\r\n").keep_alive());
     assert!(good(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive());
 
-    let socket = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket";
+    let socket = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: x";
     assert!(asks(socket).is_websocket_upgrade());
-    assert!(asks("Connection: upgrade\r\nUpgrade: h2c, websocket").is_websocket_upgrade());
-    assert_eq!(asks(socket).upgrade(), Some(&b"WebSocket"[..]));
+    refused(&with("Connection: upgrade\r\nUpgrade: one\r\nUpgrade: h2c, websocket"), BadUpgrade, 400);
+    let offer = |head: &RequestHead| head.offer().map(|all| String::from_utf8(all.into_owned()).unwrap());
+    assert_eq!(offer(&asks(socket)).as_deref(), Some("websocket"));
     assert!(!asks("Upgrade: websocket").is_websocket_upgrade());
-    assert!(asks("Upgrade: websocket").upgrade().is_none());
+    assert_eq!(offer(&asks("Upgrade: websocket")), None);
+    let others = "Connection: Upgrade\r\nUpgrade: SPDY/3.1, h2c, TLS/1.0, HTTP/2.0, a b\r\nUpgrade: tcp";
+    assert_eq!(offer(&asks(others)).as_deref(), Some("SPDY/3.1, tcp"));
+    assert_eq!(offer(&asks(&format!("{others}\r\nContent-Length: 5"))).as_deref(), Some("SPDY/3.1, tcp"));
+    assert_eq!(offer(&asks("Connection: Upgrade\r\nUpgrade: h2c")), None);
     assert!(!asks("Connection: Upgrade\r\nUpgrade: h2c").is_websocket_upgrade());
     assert!(!asks(&format!("{socket}\r\nContent-Length: 5")).is_websocket_upgrade());
     assert!(

@@ -7,7 +7,7 @@ use wire::http1::{
     Version, parse_response, reason_of,
 };
 
-const GET: RequestKind = RequestKind { head: false, connect: false, upgrade: false };
+const GET: RequestKind = RequestKind { head: false, connect: false, upgrade: false, websocket: false };
 const HEAD: RequestKind = RequestKind { head: true, ..GET };
 const UPGRADE: RequestKind = RequestKind { upgrade: true, ..GET };
 
@@ -111,6 +111,12 @@ fn an_answer_with_two_lengths_ends_its_connections() {
 #[test]
 fn what_a_client_must_not_see() {
     refused(b"HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\n\r\n", FalseSwitch);
+    let socket = RequestKind { websocket: true, ..UPGRADE };
+    let text = "HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\n\r\n";
+    let mut head = ResponseHead::default();
+    assert!(parse_response(text.as_bytes(), &Limits::response(), socket, &mut head).is_err());
+    let text = "HTTP/1.1 101 Switch\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    assert_eq!(good(text, socket).status, 101);
     for line in [
         "HTTP/1.1 20 OK",
         "HTTP/1.1 2000 OK",

@@ -132,7 +132,7 @@ fn only_websocket_is_an_upgrade() {
     let upgrade = RequestEdit { connection: Connection::Upgrade, ..keep() };
     assert_eq!(
         forwarded(&head, upgrade)[1..],
-        ["Host: a.test", "Sec-WebSocket-Key: x", "Connection: Upgrade", "Upgrade: websocket"]
+        ["Host: a.test", "Sec-WebSocket-Key: x", "Connection: upgrade", "Upgrade: websocket"]
     );
     assert_eq!(forwarded(&head, keep())[1..], ["Host: a.test", "Sec-WebSocket-Key: x"]);
 }
@@ -249,6 +249,6 @@ fn a_switch_to_websocket_passes() {
     let edit = ResponseEdit { connection: Connection::Upgrade, ..ResponseEdit::default() };
     assert_eq!(
         answered(&head, edit)[1..],
-        ["Sec-WebSocket-Accept: x", "Connection: Upgrade", "Upgrade: websocket"]
+        ["Sec-WebSocket-Accept: x", "Connection: upgrade", "Upgrade: websocket"]
     );
 }

@@ -47,9 +47,12 @@ pub(crate) async fn proxy(
             Err(cause) => return Box::pin(fail(conn, work, exchange, tries.cause(cause))).await,
         };
         let server = Arc::clone(slot.server());
-        if tries.returns_to(&server)
-            && let Err(cause) = Box::pin(rest(conn, work, exchange, pool)).await
+        if tries.returns_to(pool, &server)
+            && let Err(cause) = Box::pin(rest(conn, work, exchange, &server)).await
         {
+            if cause == Cause::ServerWentDown {
+                return Box::pin(fail(conn, work, exchange, tries.cause(Cause::AllDown))).await;
+            }
             return gone(exchange, cause);
         }
         exchange.begin_at(&server);
@@ -79,17 +82,29 @@ pub(crate) async fn proxy(
 /// The longest wait before a server that refused a connection is asked once more.
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
-/// Gives a server that could not be connected to some time, while watching the client.
-async fn rest(conn: &mut Conn, work: &mut Workspace, exchange: &Exchange, pool: &Pool) -> Result<(), Cause> {
-    let connect = pool.plan.timeouts.connect.unwrap_or(TURN_AROUND);
-    conn.deadline.set(Some(connect.min(TURN_AROUND)));
+/// Gives a server that could not be connected to some time, while watching the client. Checks that take the server
+/// out meanwhile end the wait.
+async fn rest(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &Exchange,
+    server: &Server,
+) -> Result<(), Cause> {
+    let connect = exchange.pool.as_ref().and_then(|pool| pool.plan.timeouts.connect);
+    conn.deadline.set(Some(connect.map_or(TURN_AROUND, |connect| connect.min(TURN_AROUND))));
+    conn.deadline.watch(Some(server.uid));
     let mut watch = ClientWatch::new(exchange.abort_on_close());
     let (stream, deadline, buffer) = (&mut conn.stream, &conn.deadline, &mut work.buffer);
-    std::future::poll_fn(|cx| match watch.poll_gone(cx, stream, buffer) {
+    let waited = std::future::poll_fn(|cx| match watch.poll_gone(cx, stream, buffer) {
         true => Poll::Ready(Err(Cause::ClientAbortConnect)),
-        false => deadline.poll_fired(cx).map(|_| Ok(())),
+        false => deadline.poll_fired(cx).map(|fired| match fired {
+            Fired::Watched if !server.is_up() => Err(Cause::ServerWentDown),
+            _ => Ok(()),
+        }),
     })
-    .await
+    .await;
+    conn.deadline.watch(None);
+    waited
 }
 
 /// The client left before a server had its request: nobody is there to be answered.
@@ -139,10 +154,10 @@ impl Tries {
         Tries { tried: SmallVec::new(), bound, stays: false, left: pool.plan.retry.tries, last: None }
     }
 
-    /// True when this server could not be connected to just now.
-    fn returns_to(&self, server: &Server) -> bool {
-        self.last.is_some_and(is_connect_failure)
-            && (self.stays || self.tried.last().is_some_and(|last| *last == server.uid))
+    /// True when this server could not be connected to just now, and no other one can be asked in its place.
+    fn returns_to(&self, pool: &Pool, server: &Server) -> bool {
+        let alone = || self.tried.last().is_some_and(|last| *last == server.uid) && pool.usable() <= 1;
+        self.last.is_some_and(is_connect_failure) && (self.stays || alone())
     }
 
     /// The cause to report: that of the last try tells more than "no server left".
@@ -434,9 +449,8 @@ async fn at_server(
 fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Connection) -> Line {
     let mut out = std::mem::take(&mut work.out);
     out.clear();
-    let websocket = work.request.is_websocket_upgrade();
     let edit = RequestEdit {
-        connection: if websocket {
+        connection: if work.request.offer().is_some() {
             http1::Connection::Upgrade
         } else if exchange.server_keeps() {
             http1::Connection::KeepAlive
@@ -493,6 +507,9 @@ async fn answer(
         return Err(line.failure(Cause::UnwantedStatus));
     }
     if work.response.status == 101 {
+        if !line.up.is_done() || line.up_failed {
+            return Err(line.failure(Cause::Unexpected101));
+        }
         return Ok((Box::pin(switch(conn, work, exchange, line)).await, false));
     }
     respond(conn, work, exchange, line).await

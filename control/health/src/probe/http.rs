@@ -47,7 +47,8 @@ async fn round(
     let mut stream = attempt.connect().await?;
     let host = attempt.target.endpoint.to_string();
     attempt.send(&mut stream, &written(request, &host)).await?;
-    let kind = RequestKind { head: request.method == "HEAD", connect: false, upgrade: true };
+    let kind =
+        RequestKind { head: request.method == "HEAD", connect: false, upgrade: true, websocket: false };
     let mut answer = Answer::default();
     answer.read_head(attempt, &mut stream, kind).await?;
     if expectations.iter().any(|expect| needs_body(expect)) {

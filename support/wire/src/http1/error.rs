@@ -27,6 +27,8 @@ pub enum HeadErrorKind {
     BadFraming,
     /// A transfer coding we do not decode.
     UnknownCoding,
+    /// A WebSocket handshake that is not whole.
+    BadUpgrade,
     /// A body larger than 2^63-1 bytes was announced.
     BodyTooBig,
     /// An expectation other than `100-continue`.
@@ -78,6 +80,7 @@ impl HeadErrorKind {
             | HeadErrorKind::BadTarget
             | HeadErrorKind::BadName
             | HeadErrorKind::BadHost
+            | HeadErrorKind::BadUpgrade
             | HeadErrorKind::BadFraming => 400,
         }
     }

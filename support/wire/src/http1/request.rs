@@ -248,12 +248,6 @@ impl RequestHead {
         self.expects
     }
 
-    /// The protocols the client offers to switch to, as sent; only if `Connection` says so too, and in HTTP/1.1.
-    pub fn upgrade(&self) -> Option<&[u8]> {
-        let asked = self.connection.upgrade && self.version == Version::Http11;
-        self.fields.find(Name::Upgrade).filter(|_| asked)
-    }
-
     /// Is this a WebSocket handshake: GET without a body, offering `websocket` (RFC 6455 section 4.1)?
     pub fn is_websocket_upgrade(&self) -> bool {
         self.connection.upgrade
@@ -261,6 +255,20 @@ impl RequestHead {
             && self.method() == b"GET"
             && matches!(self.framing, BodyFraming::None | BodyFraming::Length(0))
             && self.fields.find_all(Name::Upgrade).any(|list| list_has(list, b"websocket"))
+    }
+
+    /// The protocols that are offered to the server: `websocket` alone if it is among those of the client, else all
+    /// but those that would let the client leave HTTP behind our back.
+    pub fn offer(&self) -> Option<Cow<'static, [u8]>> {
+        if !self.connection.upgrade || self.version == Version::Http10 {
+            return None;
+        }
+        if self.is_websocket_upgrade() {
+            return Some(Cow::Borrowed(b"websocket"));
+        }
+        let offered = self.fields.find_all(Name::Upgrade).flat_map(tokens);
+        let passed: Vec<&[u8]> = offered.filter(|protocol| is_passed_protocol(protocol)).collect();
+        (!passed.is_empty()).then(|| Cow::Owned(passed.join(&b", "[..])))
     }
 
     /// How the body is framed.
@@ -275,7 +283,13 @@ impl RequestHead {
 
     /// What the parser of the answer must know.
     pub fn kind(&self) -> RequestKind {
-        RequestKind { head: self.is_head(), connect: self.is_connect(), upgrade: self.is_websocket_upgrade() }
+        let websocket = self.is_websocket_upgrade();
+        RequestKind {
+            head: self.is_head(),
+            connect: self.is_connect(),
+            upgrade: websocket || self.offer().is_some(),
+            websocket,
+        }
     }
 
     pub(crate) fn connection_names_fields(&self) -> bool {
@@ -313,6 +327,9 @@ impl RequestHead {
         self.framing = announced.framing;
         self.connection.close |= announced.last;
         self.expects = expects(&self.fields, self.version)?;
+        if self.is_websocket_upgrade() && self.fields.find(Name::SecWebSocketKey).is_none() {
+            return Err(HeadError::new(HeadErrorKind::BadUpgrade, "WebSocket without Sec-WebSocket-Key"));
+        }
         self.scheme = None;
         self.received = Span::default();
         match form {
@@ -493,6 +510,18 @@ fn expects(fields: &Fields, version: Version) -> Result<bool, HeadError> {
         expects = version == Version::Http11;
     }
     Ok(expects)
+}
+
+/// HTTP itself is never offered: h2c would smuggle requests past the rules. WebSocket has its own way.
+fn is_passed_protocol(protocol: &[u8]) -> bool {
+    let (name, version) = match memchr::memchr(b'/', protocol) {
+        Some(at) => (&protocol[..at], Some(&protocol[at + 1..])),
+        None => (protocol, None),
+    };
+    let refused: [&[u8]; 6] = [b"h2c", b"h2", b"h3", b"http", b"tls", b"websocket"];
+    is_token(name)
+        && version.is_none_or(is_token)
+        && !refused.iter().any(|one| name.eq_ignore_ascii_case(one))
 }
 
 fn query_start(target: &[u8]) -> usize {

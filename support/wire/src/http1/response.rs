@@ -4,7 +4,7 @@ use super::fields::{Fields, Span};
 use super::framing::{Repeat, announced};
 use super::request::{Options, drop_look_alikes, keep_alive, options, take_fields};
 use super::scan::{Scan, StartLine};
-use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Progress, Version};
+use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Name, Progress, Version};
 
 /// What an answer's meaning depends on. See [`super::RequestHead::kind`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct RequestKind {
     pub connect: bool,
     /// We forwarded an upgrade: 101 is allowed.
     pub upgrade: bool,
+    /// It was to WebSocket, so 101 needs `Sec-WebSocket-Accept` (RFC 6455 section 4.2.2).
+    pub websocket: bool,
 }
 
 /// A response's head, parsed and checked. Owns one copy of the bytes; reuse it with [`ResponseHead::clear`].
@@ -199,9 +201,13 @@ impl ResponseHead {
         self.announced = announced.framing;
         self.connection.close |= announced.last;
         self.last = announced.last && self.version == Version::Http10;
-        match self.status == 101 && !request.upgrade {
-            true => Err(HeadError::new(HeadErrorKind::FalseSwitch, "101 without an upgrade request")),
-            false => Ok(()),
+        let false_switch = |reason| Err(HeadError::new(HeadErrorKind::FalseSwitch, reason));
+        match self.status {
+            101 if !request.upgrade => false_switch("101 without an upgrade request"),
+            101 if request.websocket && self.fields.find(Name::SecWebSocketAccept).is_none() => {
+                false_switch("WebSocket without Sec-WebSocket-Accept")
+            }
+            _ => Ok(()),
         }
     }
 }

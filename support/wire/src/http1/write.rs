@@ -13,7 +13,7 @@ pub enum Connection {
     KeepAlive,
     /// It ends.
     Close,
-    /// It becomes a WebSocket.
+    /// It changes its protocol: to one of those the request offers, to the one the answer names.
     Upgrade,
 }
 
@@ -71,7 +71,12 @@ pub fn write_request(head: &RequestHead, out: &mut Vec<u8>, edit: &RequestEdit) 
         out.extend_from_slice(b"Host:\r\n");
     }
     write_framing_once(out, framing, &mut framed);
-    write_connection(out, edit.connection, if bare { Version::Http10 } else { Version::Http11 }, te);
+    match (edit.connection, head.offer()) {
+        (Connection::Upgrade, Some(offer)) => write_upgrade(out, &offer),
+        (connection, _) => {
+            write_connection(out, connection, if bare { Version::Http10 } else { Version::Http11 }, te);
+        }
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -96,8 +101,10 @@ pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, edit: &ResponseEdi
         BodyFraming::UntilClose => Connection::Close,
         _ => edit.connection,
     };
-    if !head.is_interim() {
-        write_connection(out, connection, edit.version_to_client, false);
+    match connection {
+        Connection::Upgrade => write_upgrade(out, fields.find(Name::Upgrade).unwrap_or(b"websocket")),
+        _ if head.is_interim() => {}
+        _ => write_connection(out, connection, edit.version_to_client, false),
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -175,12 +182,17 @@ fn write_connection(out: &mut Vec<u8>, connection: Connection, version: Version,
         (Connection::KeepAlive, Version::Http10, _) => b"keep-alive",
         (Connection::Close, _, false) => b"close",
         (Connection::Close, _, true) => b"close, TE",
-        (Connection::Upgrade, _, _) => b"Upgrade\r\nUpgrade: websocket",
+        (Connection::Upgrade, ..) => return,
     };
-    if te && connection != Connection::Upgrade && option.ends_with(b"TE") {
+    if te && option.ends_with(b"TE") {
         out.extend_from_slice(b"TE: trailers\r\n");
     }
     write_field(out, b"Connection", option);
+}
+
+fn write_upgrade(out: &mut Vec<u8>, protocols: &[u8]) {
+    write_field(out, b"Connection", b"upgrade");
+    write_field(out, b"Upgrade", protocols);
 }
 
 fn write_number(out: &mut Vec<u8>, mut number: u64) {
