@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod draft;
+pub mod hash;
 pub mod listener;
 pub mod log;
 pub mod network;

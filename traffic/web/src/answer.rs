@@ -141,7 +141,9 @@ fn built(answer: &Answer, status: u16, scene: Option<&Scene<'_>>) -> Own {
     let mut head = head(status);
     for (name, value) in &answer.headers {
         let value = scene.map(|scene| value.text(scene)).unwrap_or_default();
-        head.fields.append(name.as_bytes(), &value);
+        if !value.is_empty() {
+            head.fields.append(name.as_bytes(), &value);
+        }
     }
     if let Some(content_type) = answer.content_type.as_deref().or(default_type) {
         head.fields.append(b"content-type", content_type.as_bytes());

@@ -4,8 +4,8 @@ use crate::exchange::Exchange;
 use crate::scene::Scene;
 use listener::Peer;
 use plan::pages::Answer;
-use plan::rule::{Action, Facts, Redirect, RegexTemplate, Rule, Scope, Template, Value};
-use regex::bytes::{Captures, Regex};
+use plan::rule::{Action, Facts, Redirect, RegexTemplate, Rule, Scope, Template, Value, expand};
+use regex::bytes::Regex;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -280,25 +280,6 @@ fn replace(regex: &Regex, with: &RegexTemplate, text: &[u8], facts: &dyn Facts) 
     expand(&with.0.text(facts), &found, &mut out);
     out.extend_from_slice(&text[whole.end()..]);
     Some(out)
-}
-
-/// Puts the groups of a match where `\0` … `\9` stand.
-fn expand(template: &[u8], found: &Captures<'_>, out: &mut Vec<u8>) {
-    let mut bytes = template.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => match bytes.next() {
-                Some(digit) if digit.is_ascii_digit() => {
-                    if let Some(group) = found.get(usize::from(digit - b'0')) {
-                        out.extend_from_slice(group.as_bytes());
-                    }
-                }
-                Some(other) => out.push(other),
-                None => out.push(b'\\'),
-            },
-            other => out.push(other),
-        }
-    }
 }
 
 type Edits = Vec<(usize, Vec<u8>)>;

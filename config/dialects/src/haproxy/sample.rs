@@ -189,13 +189,11 @@ fn arguments(text: &[u8], mut at: usize) -> Option<(Arguments, usize)> {
             (b',', None) => list.push(Vec::new()),
             (b'"' | b'\'', None) => quote = Some(byte),
             (b'"', Some(b'"')) | (b'\'', Some(b'\'')) => quote = None,
-            (b'\\', None | Some(b'"')) => match text.get(at) {
-                Some(b @ (b'\\' | b'"' | b'\'' | b' ' | b',' | b')' | b'(')) => {
-                    last.push(*b);
-                    at += 1;
-                }
-                _ => last.push(b'\\'),
-            },
+            (b'\\', None | Some(b'"')) => {
+                let (escaped, length) = escape(&text[at..]);
+                last.push(escaped);
+                at += length;
+            }
             _ => last.push(byte),
         }
     }
@@ -203,6 +201,23 @@ fn arguments(text: &[u8], mut at: usize) -> Option<(Arguments, usize)> {
         list.clear();
     }
     Some((list, at))
+}
+
+/// The byte that a backslash before `text` means, and how much of the text that takes; a backslash before
+/// anything else stands for itself.
+fn escape(text: &[u8]) -> (u8, usize) {
+    let hex = |at: usize| text.get(at).and_then(|b| (*b as char).to_digit(16));
+    match text.first() {
+        Some(b'n') => (b'\n', 1),
+        Some(b'r') => (b'\r', 1),
+        Some(b't') => (b'\t', 1),
+        Some(b @ (b'\\' | b'"' | b'\'' | b' ' | b'#')) => (*b, 1),
+        Some(b'x') => match (hex(1), hex(2)) {
+            (Some(high), Some(low)) => ((high * 16 + low) as u8, 3),
+            _ => (b'\\', 0),
+        },
+        _ => (b'\\', 0),
+    }
 }
 
 fn fetch(scene: &Scene<'_, '_>, name: &str, arguments: &Arguments) -> Done<Sample> {

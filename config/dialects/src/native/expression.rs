@@ -17,10 +17,11 @@ use super::{emit::Out, leaf};
 use plan::draft::nearest;
 use plan::network::{Network, Networks};
 use plan::rule::{
-    Argument, Condition, Converter, Expr, Fetch, Function, IntRange, Matcher, Occurrence, Test, TextMatch,
-    TextPatterns, Value, function_named, function_names,
+    Argument, Condition, Converter, Expr, Fetch, Function, IntRange, Matcher, Occurrence, Replacement, Test,
+    TextMatch, TextPatterns, Value, function_named, function_names,
 };
 use regex::bytes::Regex;
+use std::sync::Arc;
 
 /// Deepest nesting of conditions and values, named ones included.
 pub(super) const MAX_NESTING: u32 = 64;
@@ -365,11 +366,28 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
 
     fn converter(&mut self) -> Parsed<Converter> {
         let (at, word) = self.word();
+        if word == "replace" {
+            return self.replacement();
+        }
         let function = function_named(word).ok_or_else(|| {
             Fault::new(at, format!("'{word}' is no converter"), &nearest(word, function_names()))
         })?;
         let arguments = if self.take("(") { self.arguments(function)? } else { Vec::new() };
         Converter::call(function, arguments).map_err(|what| Fault::new(at, format!("'{word}': {what}"), ""))
+    }
+
+    /// `replace("EXPRESSION", "WITH", all)`.
+    fn replacement(&mut self) -> Parsed<Converter> {
+        self.open()?;
+        let at = self.at;
+        let regex = regex(at, "", self.string()?)?;
+        if !self.take(",") {
+            return Err(self.unexpected("',' and what to put there, in quotes"));
+        }
+        let with = self.string()?.into();
+        let all = self.take(",") && self.take_word("all");
+        self.close()?;
+        Ok(Converter::Replace(Arc::new(Replacement { regex, with, all })))
     }
 
     /// `a, "b", _)`: arguments of a converter, `_` for one that is left out.
@@ -454,12 +472,7 @@ impl<'t, 'r, 's> Parser<'t, 'r, 's> {
 
     fn regexes(&mut self, prefix: &str) -> Parsed<Vec<Regex>> {
         let at = self.at;
-        let compile = |bytes: Vec<u8>| {
-            let text = String::from_utf8(bytes).map_err(|_| "an expression must be text (UTF-8)".to_owned());
-            text.and_then(|text| leaf::regex(&format!("{prefix}{text}")))
-                .map_err(|what| Fault::new(at, what, ""))
-        };
-        self.strings()?.into_iter().map(compile).collect()
+        self.strings()?.into_iter().map(|bytes| regex(at, prefix, bytes)).collect()
     }
 
     fn ranges_or_networks(&mut self) -> Parsed<Matcher> {
@@ -669,6 +682,11 @@ fn unknown_value(at: usize, word: &str) -> Fault {
     Fault::new(at, format!("'{word}' is no value"), &hint)
 }
 
+fn regex(at: usize, prefix: &str, bytes: Vec<u8>) -> Parsed<Regex> {
+    let text = String::from_utf8(bytes).map_err(|_| "an expression must be text (UTF-8)".to_owned());
+    text.and_then(|text| leaf::regex(&format!("{prefix}{text}"))).map_err(|what| Fault::new(at, what, ""))
+}
+
 fn single(mut list: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> Condition {
     match list.len() {
         1 => list.remove(0),
@@ -813,6 +831,11 @@ fn converter(converter: &Converter, writer: &mut Writer) -> String {
         Converter::Call(function, arguments) => {
             let list: Vec<String> = arguments.iter().map(|a| argument(a, writer)).collect();
             format!("{}({})", function.name, list.join(", "))
+        }
+        Converter::Replace(replacement) => {
+            let all = if replacement.all { ", all" } else { "" };
+            let regex = string(replacement.regex.as_str().as_bytes());
+            format!("replace({regex}, {}{all})", string(&replacement.with))
         }
     }
 }

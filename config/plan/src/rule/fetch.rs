@@ -297,6 +297,11 @@ impl MapTable {
 pub trait Facts {
     /// Gives each value of `fetch` to `each` until it breaks; nothing when there is none (yet).
     fn each(&self, fetch: &Fetch, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>);
+
+    /// Offset of the local zone at a Unix time, seconds east of UTC.
+    fn zone_offset(&self, _unix: i64) -> i32 {
+        0
+    }
 }
 
 fn convert<'a>(converters: &[Converter], mut value: Value<'a>, facts: &dyn Facts) -> Option<Value<'a>> {

@@ -28,7 +28,9 @@ pub use action::{
     Userlist,
 };
 pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns};
-pub use convert::{Argument, Converter, Function, Parameter, function_named, function_names, host_only};
+pub use convert::{
+    Argument, Converter, Function, Parameter, Replacement, expand, function_named, function_names, host_only,
+};
 pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField};
 pub use template::{Piece, Style, Template, write_int};
 pub use value::{Value, leading_number};

@@ -183,7 +183,7 @@ impl Fields {
     }
 
     fn store_value(&mut self, value: &[u8]) -> Span {
-        let span = self.store_text(super::bytes::trim(value));
+        let span = self.store_text(value);
         for byte in &mut self.text[span.start as usize..] {
             if !is_value_byte(*byte) {
                 *byte = b' ';
@@ -254,7 +254,7 @@ mod tests {
         assert!(!fields.append(b"", b"x"));
         fields.replace_value(0, b"1\n2");
         fields.replace_value(7, b"nothing happens");
-        assert_eq!(shown(&fields), "A=1 2 B=x  Evil: 1 ");
+        assert_eq!(shown(&fields), "A=1 2 B= x  Evil: 1  ");
     }
 
     #[test]

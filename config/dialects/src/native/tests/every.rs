@@ -434,7 +434,10 @@ fn converters() -> Vec<Converter> {
     };
     let concat = function_named("concat").unwrap();
     let sparse = Converter::call(concat, [Argument::None, variable()]).unwrap();
-    function_names().flat_map(each).chain([sparse]).collect()
+    let replace =
+        |regex, all| Converter::Replace(Arc::new(Replacement { regex, with: Box::from(*br"\1 "), all }));
+    let replaced = [replace(regex("(?i)a(b)"), false), replace(regex(","), true)];
+    function_names().flat_map(each).chain([sparse]).chain(replaced).collect()
 }
 
 fn fetches() -> Vec<Fetch> {

@@ -2,7 +2,8 @@
 
 use super::Parameter::{Int, OptionalInt};
 use super::{Argument, Call, Function, function};
-use crate::rule::Value;
+use crate::network::canonical;
+use crate::rule::{Value, leading_number};
 use std::net::IpAddr;
 
 /// Functions of this topic.
@@ -10,12 +11,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("address", &[], |_, v| v.to_address().map(Value::Address)),
     function("host_only", &[], host),
     function("mask", &[Int, OptionalInt], masked).checked(bits),
+    function("port_only", &[], |_, v| Some(Value::Int(port(&v.into_text())))),
 ];
 
 fn host<'a>(_: &Call<'_>, value: Value<'a>) -> Option<Value<'a>> {
     let text = value.into_text();
-    let length = host_only(&text).len();
-    Some(super::part(text, 0..length))
+    Some(Value::owned(host_only(&text).to_ascii_lowercase()))
 }
 
 /// Host of a `host[:port]`, brackets of an IPv6 literal kept.
@@ -26,6 +27,12 @@ pub fn host_only(host: &[u8]) -> &[u8] {
         Some(colon) => &host[..from + colon],
         None => host,
     }
+}
+
+/// Port of a `host[:port]`, 0 without one.
+fn port(host: &[u8]) -> i64 {
+    let rest = &host[host_only(host).len()..];
+    rest.strip_prefix(b":").map_or(0, leading_number)
 }
 
 fn bits(arguments: &[Argument]) -> Result<(), &'static str> {
@@ -39,21 +46,21 @@ fn bits(arguments: &[Argument]) -> Result<(), &'static str> {
     Err("a mask has at most 32 bits for IPv4 and 128 for IPv6")
 }
 
-/// Prefix of the address with so many bits (IPv4, IPv6).
+/// Prefix of the address with so many bits (IPv4, IPv6). Without bits for IPv6, such an address has none.
 fn masked<'a>(call: &Call<'_>, value: Value<'a>) -> Option<Value<'a>> {
-    let v4 = u8::try_from(call.int(0)?).ok()?;
-    let v6 = if call.is_given(1) { u8::try_from(call.int(1)?).ok()? } else { 128 };
-    Some(Value::Address(mask(value.to_address()?, v4, v6)))
+    let address = canonical(value.to_address()?);
+    let bits = call.int(usize::from(address.is_ipv6()))?;
+    Some(Value::Address(mask(address, u8::try_from(bits).ok()?)))
 }
 
-fn mask(address: IpAddr, v4: u8, v6: u8) -> IpAddr {
+fn mask(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(a) => {
-            let keep = u32::MAX.checked_shl(32 - u32::from(v4.min(32))).unwrap_or(0);
+            let keep = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
             IpAddr::V4((u32::from(a) & keep).into())
         }
         IpAddr::V6(a) => {
-            let keep = u128::MAX.checked_shl(128 - u32::from(v6.min(128))).unwrap_or(0);
+            let keep = u128::MAX.checked_shl(128 - u32::from(bits.min(128))).unwrap_or(0);
             IpAddr::V6((u128::from(a) & keep).into())
         }
     }

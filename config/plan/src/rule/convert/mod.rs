@@ -6,13 +6,19 @@
 #![allow(clippy::needless_pass_by_value)] // all functions of the table take their value the same way
 
 mod address;
+mod date;
 mod encode;
+mod forwarded;
+mod hash;
+mod json;
 mod number;
 mod text;
 
 use super::{Facts, Fetch, Value};
+use regex::bytes::{Captures, Regex};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 pub use address::host_only;
 
@@ -21,6 +27,54 @@ pub use address::host_only;
 pub enum Converter {
     /// A function of [`FUNCTIONS`] with its arguments.
     Call(&'static Function, Box<[Argument]>),
+    /// Replaces what an expression matches.
+    Replace(Arc<Replacement>),
+}
+
+/// A replacement of matches in a text.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// What is replaced.
+    pub regex: Regex,
+    /// By what; `\\0` to `\\9` stand for the match and its groups.
+    pub with: Box<[u8]>,
+    /// Every match, not only the first.
+    pub all: bool,
+}
+
+impl Replacement {
+    fn apply(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut from = 0;
+        for found in self.regex.captures_iter(text).take(if self.all { usize::MAX } else { 1 }) {
+            let Some(whole) = found.get(0) else { continue };
+            out.extend_from_slice(&text[from..whole.start()]);
+            expand(&self.with, &found, &mut out);
+            from = whole.end();
+        }
+        out.extend_from_slice(&text[from..]);
+        out
+    }
+}
+
+/// Appends a text in which `\\0` to `\\9` stand for groups of a match and a backslash before anything else
+/// stands for that.
+pub fn expand(text: &[u8], found: &Captures<'_>, out: &mut Vec<u8>) {
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, bytes.peek()) {
+            (b'\\', Some(digit @ b'0'..=b'9')) => {
+                let group = found.get(usize::from(digit - b'0'));
+                out.extend_from_slice(group.map_or(&b""[..], |group| group.as_bytes()));
+                bytes.next();
+            }
+            (b'\\', Some(other)) => {
+                out.push(*other);
+                bytes.next();
+            }
+            (other, _) => out.push(other),
+        }
+    }
 }
 
 /// A function that makes one value of another.
@@ -43,6 +97,11 @@ impl std::fmt::Debug for Converter {
             Converter::Call(function, arguments) => {
                 let list: Vec<String> = arguments.iter().map(|a| format!("{a:?}")).collect();
                 write!(f, "{}({})", function.name, list.join(", "))
+            }
+            Converter::Replace(replacement) => {
+                let with = replacement.with.escape_ascii();
+                let all = if replacement.all { ", all" } else { "" };
+                write!(f, "replace(\"{}\", \"{with}\"{all})", replacement.regex)
             }
         }
     }
@@ -184,6 +243,13 @@ impl Converter {
     pub fn apply<'a>(&self, value: Value<'a>, facts: &dyn Facts) -> Option<Value<'a>> {
         match self {
             Converter::Call(function, arguments) => (function.run)(&Call { arguments, facts }, value),
+            Converter::Replace(replacement) => {
+                let text = value.into_text();
+                Some(match replacement.regex.is_match(&text) {
+                    true => Value::owned(replacement.apply(&text)),
+                    false => Value::Text(text),
+                })
+            }
         }
     }
 }
@@ -199,8 +265,16 @@ pub fn function_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// All functions, by topic.
-const FUNCTIONS: &[&[Function]] =
-    &[text::FUNCTIONS, number::FUNCTIONS, encode::FUNCTIONS, address::FUNCTIONS];
+const FUNCTIONS: &[&[Function]] = &[
+    text::FUNCTIONS,
+    number::FUNCTIONS,
+    encode::FUNCTIONS,
+    hash::FUNCTIONS,
+    address::FUNCTIONS,
+    forwarded::FUNCTIONS,
+    date::FUNCTIONS,
+    json::FUNCTIONS,
+];
 
 /// A part of a text without copying what is borrowed.
 fn part(text: Cow<'_, [u8]>, range: std::ops::Range<usize>) -> Value<'_> {
