@@ -546,11 +546,13 @@ fn is_glued(first: u8, line: usize, out: &[u8]) -> bool {
 
 #[inline]
 fn write_field(record: &Record<'_>, field: RecordField, style: Style, out: &mut Vec<u8>) {
-    if style.quoted {
+    let part = record.part(field);
+    let quoted = style.quoted && part.takes_quotes(field);
+    if quoted {
         out.push(b'"');
     }
     let start = out.len();
-    match record.part(field) {
+    match part {
         Part::Missing => {}
         Part::Int(n) if style.hex => drop(write!(out, "{n:X}")),
         Part::Int(n @ 0..10) => out.push(b'0' + n as u8),
@@ -561,10 +563,10 @@ fn write_field(record: &Record<'_>, field: RecordField, style: Style, out: &mut 
         Part::Composed => record.compose(field, Escape::of(style), out),
     }
     let frame = matches!(field, RecordField::RequestHeaders | RecordField::ResponseHeaders);
-    if out.len() == start && style.dash && !style.quoted && !frame {
+    if out.len() == start && style.dash && !quoted && !frame {
         out.push(b'-');
     }
-    if style.quoted {
+    if quoted {
         out.push(b'"');
     }
 }
@@ -579,6 +581,20 @@ enum Part<'r> {
 }
 
 impl<'r> Part<'r> {
+    /// Whether `+Q` puts it in quotes: texts and addresses, but no numbers, dates, letters of the end.
+    fn takes_quotes(&self, field: RecordField) -> bool {
+        use RecordField as F;
+        match self {
+            Part::Text(..) => !matches!(field, F::Termination | F::TerminationWithCookie),
+            Part::Address(_) => true,
+            Part::Missing => !matches!(field, F::RequestHeaders | F::ResponseHeaders),
+            Part::Composed => {
+                matches!(field, F::RequestLine | F::SiteNameMarked | F::RequestHeaders | F::ResponseHeaders)
+            }
+            Part::Int(_) => false,
+        }
+    }
+
     fn address(address: Option<SocketAddr>) -> Part<'r> {
         address.map_or(Part::Missing, |a| Part::Address(a.ip()))
     }
@@ -604,7 +620,7 @@ impl<'r> Part<'r> {
     }
 
     fn cookie(text: Option<&'r [u8]>) -> Part<'r> {
-        Part::Text(text.unwrap_or(b"-"), Set::Header)
+        text.map_or(Part::Missing, |text| Part::Text(text, Set::Header))
     }
 }
 
@@ -923,6 +939,9 @@ mod tests {
             for style in [DASH, plain, Style { hex: true, ..plain }, Style { quoted: true, ..plain }] {
                 if style == DASH && *name == RecordField::RequestHeaders {
                     continue; // the template escapes the braces too, see `Part::Composed`
+                }
+                if style.quoted && !record.part(*name).takes_quotes(*name) {
+                    continue; // the template quotes what any expression gives
                 }
                 let template = Template(vec![Piece::Value(Expr::of(Fetch::Record(*name)), style)]);
                 let mut slow = Vec::new();

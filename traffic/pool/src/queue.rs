@@ -74,13 +74,13 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Requests that waited for the same server when this one came; for the log.
-    pub fn server_queue_before(&self) -> usize {
+    /// Place in the server's queue when it came, counted from 1; 0 = not in that queue. For the log.
+    pub fn server_queue_place(&self) -> usize {
         self.server_before
     }
 
-    /// Requests that waited in the pool's queue when this one came; for the log.
-    pub fn pool_queue_before(&self) -> usize {
+    /// Place in the pool's queue, in the same way.
+    pub fn pool_queue_place(&self) -> usize {
         self.pool_before
     }
 
@@ -102,10 +102,7 @@ impl Future for Waiting {
         let ended = std::mem::replace(&mut *turn, Turn::Over);
         drop(turn);
         Poll::Ready(match ended {
-            Turn::Given(slot) => {
-                self.ticket.core.count_choice(&slot, self.ticket.wish.worker);
-                Ok(slot)
-            }
+            Turn::Given(slot) => Ok(slot),
             Turn::Failed(cause) => Err(cause),
             Turn::Waiting(_) | Turn::Over => Err(Cause::Internal),
         })
@@ -155,8 +152,10 @@ impl Lobby {
     pub(crate) fn join(&self, core: &Arc<Core>, entry: Entry) -> Waiting {
         let mut wake = Wake::default();
         let mut queues = self.queues.lock();
-        let pool_before = core.stats.queue.now() as usize;
-        let server_before = entry.at.as_ref().map_or(0, |server| server.stats.queue.now() as usize);
+        let (server_before, pool_before) = match &entry.at {
+            Some(server) => (server.stats.queue.now() as usize + 1, 0),
+            None => (0, core.stats.queue.now() as usize + 1),
+        };
         let number = queues.next;
         queues.next += 1;
         let ticket = Arc::new(Ticket {

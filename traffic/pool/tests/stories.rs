@@ -266,7 +266,7 @@ fn those_who_wait_are_served_in_their_order() {
     let pool = run(&plan(2, |p| p.servers.iter_mut().for_each(|s| s.max_connections = Some(1))));
     let (one, two) = (served(&pool, &ASK), served(&pool, &ASK));
     let (mut first, mut second, mut third) = (waits(&pool, &ASK), waits(&pool, &ASK), waits(&pool, &ASK));
-    assert_eq!((first.pool_queue_before(), third.pool_queue_before()), (0, 2));
+    assert_eq!((first.pool_queue_place(), third.pool_queue_place()), (1, 3));
     assert_eq!((first.reason(), pool.stats.queue.now()), (WaitReason::Full, 3));
     assert!(poll(&mut first).is_pending());
     drop(two);
@@ -303,9 +303,9 @@ fn bound_requests_wait_for_their_server_and_go_before_others() {
     let mut anyone = waits(&pool, &ASK);
     let ask = Ask { bound: Some(&bound), ..ASK };
     let mut own = waits(&pool, &ask);
-    assert_eq!((own.server_queue_before(), bound.stats.queue.now()), (0, 1));
+    assert_eq!((own.server_queue_place(), bound.stats.queue.now()), (1, 1));
     assert_eq!(refused(&pool, &Ask { force_bound: true, ..ask }), Cause::QueueFull);
-    assert_eq!(waits(&pool, &ask).pool_queue_before(), 1, "its queue is full: anyone will do");
+    assert_eq!(waits(&pool, &ask).pool_queue_place(), 2, "its queue is full: anyone will do");
     drop(one);
     assert!(poll(&mut anyone).is_pending());
     let Poll::Ready(Ok(slot)) = poll(&mut own) else { panic!() };

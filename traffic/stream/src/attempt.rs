@@ -26,8 +26,8 @@ const TURN_AROUND: Duration = Duration::from_secs(1);
 /// A connection to a server, and the place there.
 pub(crate) struct Linked {
     pub stream: Stream,
-    /// Its place; given back with the connection.
-    pub _slot: Slot,
+    /// Its place; given back when the connection is over.
+    pub slot: Option<Slot>,
 }
 
 /// The first route whose condition holds and whose pool exists.
@@ -80,7 +80,7 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
         session.begin_at(&server);
         match connect(session, pool, &server).await {
             Ok(connection) => {
-                return Ok(Linked { stream: session.connected(&server, connection), _slot: slot });
+                return Ok(Linked { stream: session.connected(&server, connection), slot: Some(slot) });
             }
             Err(cause) => tries.failed(session, pool, &server, cause)?,
         }
@@ -99,8 +99,8 @@ impl Tries {
         if cause == Cause::ClientAbortConnect {
             return Err(cause);
         }
-        session.note_failure(server, cause);
         let may = pool.plan.retry.on.connect_failure && self.left > 0 && pool.retry_allowed();
+        session.note_failure(server, cause, may);
         if !may {
             return Err(cause);
         }
@@ -136,8 +136,8 @@ async fn acquire(session: &mut Session, pool: &Arc<Pool>, tries: &Tries) -> Resu
 }
 
 async fn queue(session: &mut Session, pool: &Pool, waiting: Waiting) -> Result<Slot, Cause> {
-    session.server_queue = waiting.server_queue_before() as u32;
-    session.pool_queue = waiting.pool_queue_before() as u32;
+    session.server_queue = waiting.server_queue_place() as u32;
+    session.pool_queue = waiting.pool_queue_place() as u32;
     let (patience, late) = match waiting.reason() {
         WaitReason::Full => (pool.plan.timeouts.queue.or(pool.plan.timeouts.connect), Cause::QueueTimeout),
         WaitReason::NoServer => (pool.plan.hold, Cause::AllDown),
@@ -237,10 +237,16 @@ fn client_left(session: &mut Session, abort_on_close: bool, cx: &mut Context<'_>
 impl Session {
     /// A server was chosen.
     fn begin_at(&mut self, server: &Arc<Server>) {
-        self.redispatched |= self.server.as_ref().is_some_and(|before| before.uid != server.uid);
+        let worker = self.local.worker.index;
+        if let Some(before) = &self.server {
+            let other = before.uid != server.uid;
+            self.redispatched |= other;
+            for cell in self.flows(worker) {
+                if other { cell.redispatches.add(1) } else { cell.retries.add(1) }
+            }
+        }
         self.cuts = server.cut_count();
         self.server = Some(Arc::clone(server));
-        let worker = self.local.worker.index;
         server.stats.at(worker).sessions.add(1);
         for cell in self.flows(worker) {
             cell.connects.add(1);

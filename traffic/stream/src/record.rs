@@ -38,9 +38,9 @@ impl Session {
         pool.into_iter().chain(self.server.as_ref().map(|server| server.stats.at(worker)))
     }
 
-    /// A try to connect failed: counted where it happened.
-    pub fn note_failure(&self, server: &Server, cause: Cause) {
-        for cell in self.flows(self.local.worker.index) {
+    /// A try to connect failed: counted where it happened, as an error only when there is no other try.
+    pub fn note_failure(&self, server: &Server, cause: Cause, again: bool) {
+        for cell in self.flows(self.local.worker.index).filter(|_| !again) {
             cell.connect_errors.add(1);
         }
         server.stats.causes.count(cause);
@@ -72,6 +72,10 @@ impl Session {
             }
         }
         self.flows(worker).for_each(|cell| self.count_flow(cell));
+        // The line tells how many others there are.
+        if let Some(linked) = &mut self.linked {
+            linked.slot = None;
+        }
         if !self.logged {
             self.log(false);
         }
@@ -92,15 +96,18 @@ impl Session {
         if self.accepted_us > 0 {
             cell.last_session_ms.set(self.accepted_us as u64 / 1000);
         }
-        cell.retries.add(self.retries.into());
-        cell.redispatches.add(self.redispatched.into());
         match self.cause {
             Some(Cause::ClientAbortData | Cause::ClientTimeoutData | Cause::ClientAbortQueue) => {
                 cell.client_aborts.add(1);
             }
             Some(Cause::ClientAbortConnect) => cell.client_aborts.add(1),
-            Some(Cause::TruncatedBody | Cause::BodyTimeout | Cause::ServerWentDown) => {
+            Some(Cause::TruncatedBody) => {
                 cell.server_aborts.add(1);
+                cell.response_errors.add(1);
+            }
+            Some(Cause::BodyTimeout | Cause::ServerWentDown) => cell.server_aborts.add(1),
+            Some(Cause::QueueTimeout | Cause::QueueFull | Cause::AllDown) if self.server.is_none() => {
+                cell.connect_errors.add(1);
             }
             Some(Cause::Denied) => cell.denied_requests.add(1),
             _ => {}

@@ -55,7 +55,7 @@ pub(crate) async fn proxy(
             }
             return gone(exchange, cause);
         }
-        exchange.begin_at(&server);
+        exchange.begin_at(conn.local.worker.index, &server);
         if let Some(prefix) = &server.plan.redirect_prefix {
             return Box::pin(redirected(conn, work, exchange, prefix)).await;
         }
@@ -68,12 +68,13 @@ pub(crate) async fn proxy(
         };
         drop(slot);
         conn.deadline.watch(None);
-        exchange.note_failure(conn.local.worker.index, &server, failure.cause);
+        let again = tries.again(pool, exchange, &server, &failure);
+        exchange.note_failure(conn.local.worker.index, &server, failure.cause, again);
         if failure.cause == Cause::KeepAliveRace {
             // Its other idle connections are likely to be as dead.
             conn.local.idle.borrow_mut().purge(|other| other.uid != server.uid);
         }
-        if !tries.again(pool, exchange, &server, &failure) {
+        if !again {
             return Box::pin(failed(conn, work, exchange, failure)).await;
         }
     }
@@ -172,15 +173,7 @@ impl Tries {
     fn wants_other(&self, exchange: &Exchange, status: u16) -> bool {
         let Some(pool) = &exchange.pool else { return false };
         let retry = &pool.plan.retry;
-        retry.on.statuses.contains(&status)
-            && self.left > 0
-            && exchange.idempotent
-            && retry.redispatch != Redispatch::Never
-            && pool.servers().iter().any(|s| {
-                s.is_usable()
-                    && !self.tried.contains(&s.uid)
-                    && exchange.server.as_ref().is_none_or(|now| now.uid != s.uid)
-            })
+        retry.on.statuses.contains(&status) && self.left > 0 && exchange.idempotent
     }
 
     /// Decides on another try and takes note of it.
@@ -206,7 +199,9 @@ impl Tries {
                 self.bound = Some(Arc::clone(server));
             } else {
                 self.tried.push(server.uid);
-                self.bound = None;
+                if self.bound.take().is_some() && exchange.cookie_letters[0] == b'V' {
+                    exchange.cookie_letters[0] = b'D';
+                }
             }
         }
         self.left -= 1;
@@ -265,8 +260,8 @@ async fn acquire(
         Admission::Served(slot) => slot,
         Admission::Refused(cause) => return Err(cause),
         Admission::Wait(waiting) => {
-            exchange.server_queue = waiting.server_queue_before() as u32;
-            exchange.pool_queue = waiting.pool_queue_before() as u32;
+            exchange.server_queue = waiting.server_queue_place() as u32;
+            exchange.pool_queue = waiting.pool_queue_place() as u32;
             Box::pin(queue(conn, work, exchange, pool, waiting)).await?
         }
     };

@@ -99,6 +99,10 @@ impl Conn {
                     let after = Box::pin(self.silent()).await;
                     return self.finish(after).await;
                 }
+                Seen::End if self.requests == 0 && !self.ignores_probes() => {
+                    Box::pin(self.without_request(Cause::ClientAbortRequest)).await;
+                    return;
+                }
                 Seen::Silence | Seen::End => return,
             }
             let mut work = self.local.workspace();
@@ -197,6 +201,12 @@ impl Conn {
         exchange.variables = std::mem::take(&mut self.session);
         match self.read_head(work, &mut exchange).await {
             Head::Complete => {}
+            Head::Nothing if self.requests == 0 && !self.ignores_probes() => {
+                self.count_request();
+                let after = self.gave_up(work, &mut exchange, Cause::ClientAbortRequest).await;
+                exchange.finish(self, work);
+                return after;
+            }
             Head::Nothing => return After::Close,
             Head::Invalid(error) => {
                 self.count_request();
@@ -265,6 +275,7 @@ impl Conn {
                 Ok(0) if work.buffer.is_empty() => return Head::Nothing,
                 Ok(0) => return Head::Failed(Cause::ClientAbortRequest),
                 Ok(_) => {}
+                Err(Interrupted::Fired(_)) if self.is_probe(work) => return Head::Nothing,
                 Err(Interrupted::Fired(_)) => return Head::Failed(Cause::RequestTimeout),
                 Err(Interrupted::Io) if work.buffer.is_empty() => return Head::Nothing,
                 Err(Interrupted::Io) => return Head::Failed(Cause::ClientAbortRequest),
@@ -304,12 +315,27 @@ impl Conn {
 
     /// A client that never sent a byte: 408, unless such probes are to be ignored.
     async fn silent(&mut self) -> After {
-        if self.site.plan.http.ignore_probes || self.site.plan.log.skip_empty {
+        if self.site.plan.http.ignore_probes {
             return After::Close;
         }
+        self.without_request(Cause::RequestTimeout).await
+    }
+
+    /// Whether connections without a byte count for nothing. The others are told, counted and logged.
+    fn ignores_probes(&self) -> bool {
+        self.site.plan.http.ignore_probes || self.local.is_stopping()
+    }
+
+    /// Nothing ever came, and that counts for nothing.
+    fn is_probe(&self, work: &Workspace) -> bool {
+        self.requests == 0 && work.buffer.is_empty() && self.ignores_probes()
+    }
+
+    async fn without_request(&mut self, cause: Cause) -> After {
         let mut work = self.local.workspace();
         let mut exchange = Exchange::new(self, self.since, self.since);
-        let after = self.gave_up(&mut work, &mut exchange, Cause::RequestTimeout).await;
+        self.count_request();
+        let after = self.gave_up(&mut work, &mut exchange, cause).await;
         exchange.finish(self, &mut work);
         self.local.give_back(work);
         after

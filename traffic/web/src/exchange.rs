@@ -304,7 +304,11 @@ async fn body_comes(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchan
         match conn.fill(work).await {
             Ok(0) | Err(Interrupted::Io) => return Err(Cause::ClientAbortRequest),
             Ok(_) => {}
-            Err(Interrupted::Fired(_)) => return Err(Cause::RequestTimeout),
+            Err(Interrupted::Fired(_)) => {
+                // The request was the head and the body; it never was there.
+                exchange.times.head = None;
+                return Err(Cause::RequestTimeout);
+            }
         }
     }
     Ok(())

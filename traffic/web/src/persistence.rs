@@ -13,6 +13,7 @@ pub(crate) fn bound(pool: &Pool, exchange: &mut Exchange, request: &RequestHead)
     let cookie = pool.plan.cookie.as_ref()?;
     let named = value(request, cookie.name.as_bytes());
     let server = named.and_then(|value| pool.server_by_cookie(server_part(cookie, value)));
+    exchange.cookie_letters[1] = b'N';
     exchange.cookie_letters[0] = match (named, &server) {
         (None, _) => b'N',
         (Some(_), None) => b'I',

@@ -18,10 +18,17 @@ use telemetry::{Cause, FlowCell, Record, RequestLine, Timers};
 use wire::http1::{RequestHead, ResponseHead, Version};
 
 impl Exchange {
-    /// A server was chosen.
-    pub fn begin_at(&mut self, server: &Arc<Server>) {
-        let other = self.server.as_ref().is_some_and(|before| before.uid != server.uid);
-        self.redispatched |= other;
+    /// A server was chosen. That another try was needed counts at the server that failed.
+    pub fn begin_at(&mut self, worker: usize, server: &Arc<Server>) {
+        if let Some(before) = &self.server {
+            let other = before.uid != server.uid;
+            self.redispatched |= other;
+            for stats in self.pool.iter().map(|pool| &pool.stats).chain([&before.stats]) {
+                let cell = stats.at(worker);
+                if other { cell.redispatches.add(1) } else { cell.retries.add(1) }
+            }
+        }
+        server.stats.at(worker).sessions.add(1);
         self.cuts = server.cut_count();
         self.server = Some(Arc::clone(server));
     }
@@ -51,8 +58,8 @@ impl Exchange {
         }
     }
 
-    /// A try failed: counted where it happened.
-    pub fn note_failure(&self, worker: usize, server: &Arc<Server>, cause: Cause) {
+    /// A try failed: counted where it happened, but as an error only when there is no other try.
+    pub fn note_failure(&self, worker: usize, server: &Arc<Server>, cause: Cause, again: bool) {
         let connect = matches!(
             cause,
             Cause::ConnectRefused
@@ -65,6 +72,7 @@ impl Exchange {
         for stats in self.pool.iter().map(|pool| &pool.stats).chain([&server.stats]) {
             let cell = stats.at(worker);
             match (connect, client) {
+                _ if again => {}
                 (true, _) => cell.connect_errors.add(1),
                 (_, true) => {}
                 _ => cell.response_errors.add(1),
@@ -144,7 +152,7 @@ impl Exchange {
             (&cell.denied_requests, self.denied),
             (&cell.denied_responses, self.response_denied),
             (&cell.intercepted, self.intercepted),
-            (&cell.request_errors, self.bad_request),
+            (&cell.request_errors, self.bad_request || self.never_came()),
             (&cell.failed_rewrites, self.failed_rewrites > 0),
         ] {
             if happened {
@@ -156,6 +164,11 @@ impl Exchange {
         process.bytes_out.add(self.bytes_out);
     }
 
+    /// The body was waited for, and the request was never whole.
+    fn never_came(&self) -> bool {
+        self.cause == Some(Cause::RequestTimeout) && self.times.head.is_none()
+    }
+
     fn count_pool(&self, worker: usize) {
         let Some(pool) = &self.pool else { return };
         let queue = millis(self.times.head, self.times.queued);
@@ -163,10 +176,14 @@ impl Exchange {
         let response = millis(self.times.connected, self.times.answered);
         let total = clock::now().saturating_sub(self.times.first_byte).as_millis() as u64;
         let now_ms = (self.wall_us / 1000) as u64;
+        pool.stats.at(worker).sessions.add(1);
+        if matches!(self.cause, Some(Cause::QueueTimeout | Cause::QueueFull | Cause::AllDown)) {
+            pool.stats.at(worker).connect_errors.add(1);
+        }
         let flows = [Some(&pool.stats), self.server.as_ref().map(|server| &server.stats)];
-        for stats in flows.into_iter().flatten() {
+        for (stats, is_server) in flows.into_iter().flatten().zip([false, true]) {
             let cell = stats.at(worker);
-            self.count_flow(cell);
+            self.count_flow(cell, is_server);
             for (timing, value) in [
                 (&cell.queue_time, queue),
                 (&cell.connect_time, connect),
@@ -183,17 +200,15 @@ impl Exchange {
         }
     }
 
-    fn count_flow(&self, cell: &FlowCell) {
-        cell.sessions.add(1);
-        cell.requests.add(1);
+    /// Answers count at a server only when they are its own.
+    fn count_flow(&self, cell: &FlowCell, is_server: bool) {
         cell.bytes_in.add(self.bytes_in);
         cell.bytes_out.add(self.bytes_out);
-        if let Some(status) = self.status {
-            cell.responses[class(status)].add(1);
-        }
-        if self.retries > 0 {
-            cell.retries.add(self.retries.into());
-            cell.redispatches.add(self.redispatched.into());
+        if !is_server || self.times.answered.is_some() {
+            cell.requests.add(1);
+            if let Some(status) = self.status {
+                cell.responses[class(status)].add(1);
+            }
         }
         if self.response_denied {
             cell.denied_responses.add(1);
@@ -248,7 +263,7 @@ impl Exchange {
 
     fn is_unlogged(&self) -> bool {
         let plan = &self.site.plan.log;
-        let nothing_came = self.bytes_in == 0 && self.status.is_none_or(|status| status == 408);
+        let nothing_came = self.bytes_in == 0 && self.status.is_none_or(|status| matches!(status, 400 | 408));
         (plan.skip_empty && nothing_came) || (plan.only_errors && self.cause.is_none())
     }
 
