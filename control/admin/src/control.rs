@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::command::{ErrorSide, Order, RateLimit, ServerChange, SiteChange};
 use dashboard::Snapshot;
+use std::pin::Pin;
 use tokio::sync::oneshot;
 
 /// Why something was not done; a sentence for the operator.
@@ -95,6 +96,9 @@ pub trait Control: Send + Sync {
 
     /// Events of a ring from number `from` on (0 = all that are kept); `None` = no such ring.
     fn ring(&self, name: &str, from: u64) -> Option<RingPart>;
+
+    /// The same as [`Control::part`] for a part that has to ask others first; `None`: it need not.
+    fn later(&self, order: &Order) -> Option<Pin<Box<dyn Future<Output = Answer>>>>;
 
     /// A command that one part of the program answers by itself.
     fn part(&self, order: &Order) -> Answer;

@@ -93,6 +93,11 @@ where
                 Step::Follow { ring, next, end } => {
                     self.follow(&ring, next, end, session.timeout, control).await?;
                 }
+                Step::Later(answer) => {
+                    if let Step::Say(text) = session.say(&answer.await) {
+                        self.out.push_str(&text);
+                    }
+                }
                 Step::Reload => self.reload(session, control).await,
             }
         }
@@ -334,6 +339,13 @@ mod tests {
             (b"show version\r\n", false, "1.2.3\n\n"),
             (b"show version\nshow version;show backend\n", false, "1.2.3\n\n1.2.3\n\n# name\nbe\n\n"),
             (b"show version", true, ""),
+            (b"show sess;show version\n", true, "sessions\n\n1.2.3\n\n"),
+            (b"show version <<END\na\n\nEND\nshow backend\n", false, "1.2.3\n\n# name\nbe\n\n"),
+            (b"wait 1ms;show version\n", true, "\n1.2.3\n\n"),
+            (b"wait 1s srv-removable be/s1\n", true, "Done.\n\n"),
+            (b"wait 1s srv-removable be/s2\n", true, "Only servers in maintenance mode can be deleted.\n\n"),
+            (b"wait 1s srv-removable be/s3\n", true, "No such server.\n\n"),
+            (b"show events events -w\n\n", true, "one\ntwo\n\n"),
             (b"show version <<\na\nb\n\n", false, "1.2.3\n\n"),
             (b"quit\n", false, ""),
         ] {
@@ -350,6 +362,9 @@ mod tests {
             (b"prompt;set server be/s1 state ready\n\nquit\n", "\n\n> \n> "),
             (b"prompt\nshow version <<\nfoo\n\nquit\n", "\n> + + 1.2.3\n\n> "),
             (b"prompt\nprompt\n", "\n> \n"),
+            (b"prompt i\nshow version\nquit\n", "\n1.2.3\n\n"),
+            (b"prompt timed\nquit\n", "\n[0:00:00:00]> "),
+            (b"prompt i timed\nprompt p\nquit\n", "\n\n[0:00:00:00]> "),
         ] {
             assert_eq!(talk(input, false).1, answer, "{}", String::from_utf8_lossy(input));
         }

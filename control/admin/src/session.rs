@@ -14,6 +14,7 @@ use plan::log::Severity;
 use plan::process::RuntimeLevel;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::time::Duration;
 use telemetry::clock::Calendar;
 
@@ -58,7 +59,6 @@ pub struct Session {
 }
 
 /// What is to be done for a command.
-#[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     /// Send this; it holds the empty line already.
     Say(String),
@@ -73,6 +73,8 @@ pub(crate) enum Step {
         /// What ends each.
         end: char,
     },
+    /// The answer comes when others were asked.
+    Later(Pin<Box<dyn Future<Output = Answer>>>),
     /// Reload, say how it went, close.
     Reload,
     /// Nothing.
@@ -132,6 +134,10 @@ impl Session {
     pub(crate) fn worker_step(&mut self, part: &str, payload: Option<&str>, control: &dyn Control) -> Step {
         match command::parse_with(part, payload, self.level, self.experimental) {
             Ok(Command::Wait(wait)) => Step::Wait(wait),
+            Ok(Command::Part(order)) => match control.later(&order) {
+                Some(answer) => Step::Later(answer),
+                None => self.say(&control.part(&order)),
+            },
             Ok(Command::ShowEvents(request)) => self.show_events(&request, control),
             Ok(command) => {
                 let answer = self.run(command, control);
@@ -208,7 +214,6 @@ impl Session {
                 }
             }
             Command::Site(name, word) => change_site(&name, word, control),
-            Command::Part(order) => control.part(&order),
             Command::ShowErrors(request) => show_errors(&request, control),
             show => show_snapshot(show, &control.snapshot()),
         }
@@ -626,6 +631,11 @@ pub(crate) mod tests {
         fn ring(&self, name: &str, from: u64) -> Option<RingPart> {
             let lines = if from < 2 { vec!["one".to_owned(), "two".to_owned()] } else { Vec::new() };
             (name == "events").then_some(RingPart { lines, next: 2 })
+        }
+
+        fn later(&self, order: &Order) -> Option<Pin<Box<dyn Future<Output = Answer>>>> {
+            let wanted = order.words == ["show", "sess"];
+            wanted.then(|| Box::pin(async { Answer::data("sessions\n") }) as Pin<Box<_>>)
         }
 
         fn part(&self, order: &Order) -> Answer {

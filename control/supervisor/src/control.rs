@@ -16,6 +16,7 @@ use listener::Accepting;
 use plan::site::Statistics;
 use pool::{AddError, AdminCause, AdminState, Health, RemoveError, Server, ServerEndpoint};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -54,6 +55,11 @@ impl Desk {
         let _ = self.reloads.set(reloads);
     }
 
+    /// How workers are told something.
+    pub(crate) fn worker_senders(&self) -> Vec<UnboundedSender<Command>> {
+        self.workers.get().cloned().unwrap_or_default()
+    }
+
     /// The process and its cycle; `None` before the start.
     pub(crate) fn running(&self) -> Option<(Arc<Process>, Arc<Cycle>)> {
         Some((Arc::clone(self.process.get()?), self.cycle.load_full()?))
@@ -67,7 +73,7 @@ impl Desk {
     /// Everything at this moment; empty before the start.
     pub fn snapshot(&self) -> Snapshot {
         match (self.process.get(), self.cycle.load_full()) {
-            (Some(process), Some(cycle)) => view::snapshot(process, &cycle),
+            (Some(process), Some(cycle)) => view::snapshot(process, &cycle, self.checks.get()),
             _ => Snapshot::default(),
         }
     }
@@ -170,10 +176,11 @@ impl Desk {
         };
         match change {
             ServerChange::Admin(state) => server.set_admin(admin_state(*state), AdminCause::Operator),
-            ServerChange::Health(HealthWord::Up) => server.set_health(Health::Up),
-            ServerChange::Health(HealthWord::Down) => server.set_health(Health::Down),
-            ServerChange::Health(HealthWord::Stopping) => {
-                server.set_admin(AdminState::Drain, AdminCause::Operator);
+            ServerChange::Health(word) => {
+                let stopping = *word == HealthWord::Stopping;
+                let bound = if stopping { AdminState::Drain } else { AdminState::Ready };
+                server.set_admin(bound, AdminCause::Health);
+                server.set_health(if *word == HealthWord::Down { Health::Down } else { Health::Up });
             }
             ServerChange::AgentUp(_) if server.plan.agent.is_none() => {
                 return Err(Refusal::new("agent checks are not enabled on this server."));
@@ -199,7 +206,7 @@ impl Desk {
             ServerChange::AgentAddress(..) | ServerChange::AgentPort(_) | ServerChange::AgentSend(_)
                 if server.plan.agent.is_none() =>
             {
-                return Err(Refusal::new("agent checks are not enabled on this server"));
+                return Err(Refusal::new("agent checks are not enabled on this server."));
             }
             ServerChange::CheckAddress(..)
             | ServerChange::CheckPort(_)
@@ -299,7 +306,13 @@ impl Control for Desk {
             SiteChange::Shutdown => Accepting::Drain,
         };
         match (state.accepting(), accepting) {
-            (Accepting::Drain, _) => return Err(Refusal::new("Frontend was already shut down.")),
+            (Accepting::Drain, _) => {
+                return Err(Refusal::new(match change {
+                    SiteChange::Resume => "Frontend was previously shut down, cannot enable.",
+                    SiteChange::Pause => "Frontend was previously shut down, cannot disable.",
+                    _ => "Frontend was already shut down.",
+                }));
+            }
             (Accepting::Paused, Accepting::Paused) => {
                 return Err(Refusal::new("All sockets are already disabled."));
             }
@@ -363,8 +376,9 @@ impl Control for Desk {
         }
     }
 
-    fn invalid(&self, _proxy: Option<u32>, _side: Option<ErrorSide>) -> Vec<String> {
-        Vec::new()
+    fn invalid(&self, proxy: Option<u32>, side: Option<ErrorSide>) -> Vec<String> {
+        let response = side.map(|side| side == ErrorSide::Response);
+        self.process.get().map_or_else(Vec::new, |process| process.web.invalids.printed(proxy, response))
     }
 
     fn rings(&self) -> Vec<RingView> {
@@ -373,6 +387,15 @@ impl Control for Desk {
 
     fn ring(&self, name: &str, from: u64) -> Option<RingPart> {
         self.event_ring(name, from)
+    }
+
+    fn later(&self, order: &Order) -> Option<Pin<Box<dyn Future<Output = Answer>>>> {
+        let (asking, order) = (self.asking()?, order.clone());
+        match order.words {
+            ["show", "sess"] => Some(Box::pin(asking.show(order))),
+            ["shutdown", "session"] => Some(Box::pin(asking.end(order))),
+            _ => None,
+        }
     }
 
     fn part(&self, order: &Order) -> Answer {

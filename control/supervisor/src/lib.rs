@@ -10,6 +10,7 @@
 
 mod control;
 mod cycle;
+mod guests;
 mod limits;
 mod load;
 mod notify;
@@ -17,6 +18,7 @@ mod orders;
 mod privileges;
 mod process;
 mod run;
+mod sessions;
 mod signals;
 mod sockets;
 mod view;

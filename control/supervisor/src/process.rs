@@ -66,6 +66,7 @@ impl Process {
             stats: Arc::clone(&stats),
             pages,
             log: log.clone(),
+            invalids: Arc::default(),
             connections: Default::default(),
         };
         Process {

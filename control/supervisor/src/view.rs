@@ -6,6 +6,7 @@ use dashboard::Snapshot;
 use dashboard::view::{
     Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView,
 };
+use health::Checks;
 use listener::Accepting;
 use plan::pool::Balance;
 use plan::{Mode, ServerAddress};
@@ -18,7 +19,7 @@ use telemetry::rates::{RateKey, Readings};
 const RELEASE: &str = "2026/11/20";
 
 /// Everything at this moment.
-pub(crate) fn snapshot(process: &Process, cycle: &Cycle) -> Snapshot {
+pub(crate) fn snapshot(process: &Process, cycle: &Cycle, checks: Option<&Checks>) -> Snapshot {
     let now_ms = unix_ms();
     Snapshot {
         now_ms,
@@ -35,10 +36,10 @@ pub(crate) fn snapshot(process: &Process, cycle: &Cycle) -> Snapshot {
             .pools
             .iter()
             .filter_map(|p| cycle.pools.get(&p.name))
-            .map(|p| pool_view(process, p, now_ms))
+            .map(|p| pool_view(process, p, checks, now_ms))
             .collect(),
         events: recent(process),
-        invalid_total: 0,
+        invalid_total: process.web.invalids.total(),
     }
 }
 
@@ -116,7 +117,7 @@ fn site(process: &Process, plan: &plan::Site, state: &crate::cycle::SiteState) -
     view
 }
 
-fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
+fn pool_view(process: &Process, pool: &Arc<Pool>, checks: Option<&Checks>, now_ms: u64) -> PoolView {
     let plan = &pool.plan;
     let rates = process.rates.lock().of(&RateKey::Pool(plan.name.clone()));
     let servers = pool.servers();
@@ -139,7 +140,7 @@ fn pool_view(process: &Process, pool: &Arc<Pool>, now_ms: u64) -> PoolView {
         downs: pool.downs(),
         last_change_s: pool.last_change().as_secs(),
         down_s: pool.down_time().as_secs(),
-        servers: servers.iter().map(|s| server_view(process, pool, s, now_ms)).collect(),
+        servers: servers.iter().map(|s| server_view(process, pool, s, checks, now_ms)).collect(),
     }
 }
 
@@ -159,7 +160,13 @@ fn algorithm(balance: &Balance) -> &'static str {
     }
 }
 
-fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> ServerView {
+fn server_view(
+    process: &Process,
+    pool: &Pool,
+    server: &Server,
+    checks: Option<&Checks>,
+    now_ms: u64,
+) -> ServerView {
     let plan = &server.plan;
     let rates = process.rates.lock().of(&RateKey::Server(pool.plan.name.clone(), plan.name.clone()));
     let (address, port) = match server.address() {
@@ -184,23 +191,24 @@ fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> 
         limit: server.max_connections().map(u64::from),
         queue_limit: plan.max_queue.map(u64::from),
         health: health(server, &report),
-        admin: match server.admin() {
-            AdminState::Ready => Admin::Ready,
-            AdminState::Drain => Admin::Drain,
-            AdminState::Maintenance => Admin::Maintenance,
-        },
+        admin: admin(server),
         disabled_by_file: server.admin_by(AdminCause::Config) == AdminState::Maintenance,
         drained_by_agent: server.admin_by(AdminCause::Agent) == AdminState::Drain,
+        agent_down: server.agent_health() == pool::Health::Down,
+        unresolved: server.admin_by(AdminCause::Resolution) == AdminState::Maintenance,
+        observed: plan.observe.is_some(),
         weight: server.effective_weight().into(),
         user_weight: server.weight().into(),
         initial_weight: plan.weight.into(),
         throttle_percent: server.throttle_percent().map(u64::from),
         check: plan.check.as_ref().map(|check| CheckView {
+            enabled: checks.is_none_or(|checks| checks.checks_enabled(server)),
             port: check.port.unwrap_or(0),
             address: check.address.map(|a| a.to_string()),
             ..check_view(&report)
         }),
         agent: plan.agent.as_ref().map(|agent| CheckView {
+            enabled: checks.is_none_or(|checks| checks.agent_enabled(server)),
             port: agent.port,
             address: agent.address.map(|a| a.to_string()),
             ..check_view(&server.agent_report())
@@ -209,6 +217,7 @@ fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> 
         last_change_s: server.last_change().as_secs(),
         down_s: server.down_time().as_secs(),
         idle,
+        idle_by_thread: server.stats.workers.iter().map(|cell| cell.0.idle.read()).collect(),
         idle_safe: idle,
         idle_limit: plan.idle_connections.map(u64::from),
         used: flow.current,
@@ -217,10 +226,21 @@ fn server_view(process: &Process, pool: &Pool, server: &Server, now_ms: u64) -> 
     }
 }
 
+/// What is said about the server, but for what checks say.
+fn admin(server: &Server) -> Admin {
+    let causes = [AdminCause::Config, AdminCause::Operator, AdminCause::Agent];
+    match server.admin() {
+        AdminState::Maintenance => Admin::Maintenance,
+        AdminState::Drain if causes.iter().any(|c| server.admin_by(*c) == AdminState::Drain) => Admin::Drain,
+        _ => Admin::Ready,
+    }
+}
+
 fn health(server: &Server, report: &CheckReport) -> Health {
     let (rise, fall) = (report.rise, report.fall);
     let up = server.is_up();
     match (server.plan.check.is_some(), up) {
+        (_, true) if server.admin_by(AdminCause::Health) == AdminState::Drain => Health::Stopping,
         (true, true) if report.health > 0 && report.health < rise + fall - 1 => {
             Health::GoingDown(report.health + 1 - rise.min(report.health + 1), fall)
         }

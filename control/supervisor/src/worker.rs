@@ -1,6 +1,7 @@
 //! A worker: one thread, one current-thread runtime, its own connections.
 
 use crate::cycle::{Cycle, Listener, TcpSites};
+use crate::guests::{GuestView, Guests};
 use crate::process::Process;
 use listener::{Accepted, Accepting, Gates, Intake, Trouble};
 use plan::Mode;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tasks::{Worker, clock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 
 /// What a worker is told.
@@ -25,6 +26,10 @@ pub(crate) enum Command {
     Purge(Arc<Cycle>),
     /// Connections of this site are taken, or not.
     Accept(String, Accepting),
+    /// Tell of all client connections.
+    Guests(oneshot::Sender<Vec<GuestView>>),
+    /// End the client connection of this number; tell whether there was one.
+    End(u64, oneshot::Sender<bool>),
     /// Stop accepting and end idle connections; those in use go on.
     Drain,
     /// End now.
@@ -89,6 +94,7 @@ struct Station {
     tcp: Rc<stream::Local>,
     tcp_sites: Rc<RefCell<Arc<TcpSites>>>,
     intakes: HashMap<*const Listener, Running>,
+    guests: Guests,
 }
 
 impl Station {
@@ -97,6 +103,7 @@ impl Station {
         let web = web::Local::new(worker.clone(), process.hub.queue(), process.hub.zone(), &process.clock);
         let tcp = stream::Local::new(worker.clone(), process.hub.queue(), process.hub.zone());
         Station {
+            guests: Guests::new(index, process.workers),
             worker,
             web,
             tcp,
@@ -118,6 +125,9 @@ impl Station {
                     let of_site = self.intakes.values().filter(|intake| intake.site == site);
                     of_site.for_each(|intake| tell(&intake.command, accepting));
                 }
+                // Whoever asked may be gone.
+                Command::Guests(tell) => drop(tell.send(self.guests.list())),
+                Command::End(id, tell) => drop(tell.send(self.guests.end(id))),
                 Command::Drain => {
                     self.intakes.drain().for_each(|(_, intake)| tell(&intake.command, Accepting::Drain));
                     self.web.stop();
@@ -195,21 +205,26 @@ impl Station {
     }
 
     fn handler(&self, listener: &Arc<Listener>) -> Rc<dyn Fn(Accepted)> {
-        let name = listener.site.clone();
+        let name: Arc<str> = listener.site.as_str().into();
+        let guests = self.guests.clone();
         match listener.mode {
             Mode::Http => {
                 let local = Rc::clone(&self.web);
                 Rc::new(move |accepted| {
                     if let Some(site) = local.site(&name) {
-                        spawn_local(web::serve(Rc::clone(&local), site, accepted));
+                        guests
+                            .serve(&name, accepted, |accepted| web::serve(Rc::clone(&local), site, accepted));
                     }
                 })
             }
             Mode::Tcp => {
                 let (local, sites) = (Rc::clone(&self.tcp), Rc::clone(&self.tcp_sites));
                 Rc::new(move |accepted| {
-                    if let Some(site) = sites.borrow().get(&name) {
-                        spawn_local(stream::serve(Rc::clone(&local), Arc::clone(site), accepted));
+                    if let Some(site) = sites.borrow().get(&*name) {
+                        let site = Arc::clone(site);
+                        guests.serve(&name, accepted, |accepted| {
+                            stream::serve(Rc::clone(&local), site, accepted)
+                        });
                     }
                 })
             }

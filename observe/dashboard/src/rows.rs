@@ -481,7 +481,7 @@ fn check_cells(cells: &mut Maker, server: &ServerView) {
         .set("check_status", checks::shown(&check.status))
         .set("check_code", check.code)
         .set("check_duration", check.duration_ms)
-        .set("hanafail", 0u64)
+        .set("hanafail", server.observed.then_some(0u64))
         .set("last_chk", check.info.as_str())
         .set("check_desc", checks::description(&check.status))
         .run("check_rise", [check.rise, check.fall, check.health].map(u64::from));

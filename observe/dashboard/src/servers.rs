@@ -21,6 +21,7 @@ const MAINTENANCE: u32 = 1;
 const MAINTENANCE_BY_FILE: u32 = 4;
 const DRAIN: u32 = 8;
 const DRAIN_BY_OTHERS: u32 = 16;
+const MAINTENANCE_UNRESOLVED: u32 = 32;
 
 /// `show servers state`: version `1`, a head line, a line per server of all pools or of one.
 pub fn servers_state(snapshot: &Snapshot, pool: Option<&str>) -> String {
@@ -35,9 +36,10 @@ pub fn servers_state(snapshot: &Snapshot, pool: Option<&str>) -> String {
 
 /// `show servers conn`.
 pub fn servers_conn(snapshot: &Snapshot, pool: Option<&str>) -> String {
-    let mut out = String::from(
+    let threads = snapshot.process.threads.max(1);
+    let mut out = format!(
         "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim \
-         idle_cur idle_per_thr[1]\n",
+         idle_cur idle_per_thr[{threads}]\n",
     );
     for pool in wanted(snapshot, pool) {
         for s in &pool.servers {
@@ -45,7 +47,7 @@ pub fn servers_conn(snapshot: &Snapshot, pool: Option<&str>) -> String {
             let unsafe_idle = s.idle.saturating_sub(s.idle_safe);
             let _ = writeln!(
                 out,
-                "{}/{} {}/{} {} {} - 5000 {} {} {} {unsafe_idle} {} {limit} {} {}",
+                "{}/{} {}/{} {} {} - 5000 {} {} {} {unsafe_idle} {} {limit} {}{}",
                 pool.name,
                 s.name,
                 pool.id,
@@ -57,7 +59,9 @@ pub fn servers_conn(snapshot: &Snapshot, pool: Option<&str>) -> String {
                 s.needed,
                 s.idle_safe,
                 s.idle,
-                s.idle,
+                (0..threads as usize)
+                    .map(|at| format!(" {}", s.idle_by_thread.get(at).unwrap_or(&0)))
+                    .collect::<String>(),
             );
         }
     }
@@ -118,11 +122,14 @@ fn op_state(server: &ServerView) -> u32 {
 fn admin_state(server: &ServerView) -> u32 {
     let by_file = if server.disabled_by_file { MAINTENANCE_BY_FILE } else { 0 };
     let by_agent = if server.drained_by_agent { DRAIN_BY_OTHERS } else { 0 };
+    let unresolved = if server.unresolved { MAINTENANCE_UNRESOLVED } else { 0 };
     by_file
+        | unresolved
         | match server.admin {
             Admin::Ready => 0,
             Admin::Drain if by_agent != 0 => by_agent,
             Admin::Drain => DRAIN,
+            Admin::Maintenance if unresolved != 0 && by_file == 0 => 0,
             Admin::Maintenance => MAINTENANCE,
         }
 }
@@ -173,6 +180,6 @@ mod tests {
     #[test]
     fn connection_lines() {
         let text = servers_conn(&sample::snapshot(), Some("both"));
-        assert!(text.ends_with("\nboth/b 3/1 127.0.0.1 8000 - 5000 0 0 0 0 0 -1 0 0\n"), "{text}");
+        assert!(text.ends_with("\nboth/b 3/1 127.0.0.1 8000 - 5000 0 0 0 0 0 -1 0 0 0\n"), "{text}");
     }
 }

@@ -371,6 +371,12 @@ pub struct ServerView {
     pub disabled_by_file: bool,
     /// An agent or rule drained it.
     pub drained_by_agent: bool,
+    /// The agent says that it is down.
+    pub agent_down: bool,
+    /// In maintenance because its name has no address.
+    pub unresolved: bool,
+    /// Its traffic is observed (`observe`).
+    pub observed: bool,
     /// Weight in force (a slow start counts).
     pub weight: u64,
     /// Weight set by the user, 0 … 256.
@@ -391,6 +397,8 @@ pub struct ServerView {
     pub down_s: u64,
     /// Idle connections now.
     pub idle: u64,
+    /// The same by thread; empty when there are none.
+    pub idle_by_thread: Vec<u64>,
     /// Of these, safe for a first request.
     pub idle_safe: u64,
     /// Idle connections allowed.
@@ -412,12 +420,16 @@ impl ServerView {
 
     /// Status as the statistics show it.
     pub fn status(&self) -> String {
-        let checked =
-            self.check.as_ref().is_some_and(|c| c.enabled) || self.agent.as_ref().is_some_and(|a| a.enabled);
+        let checked = self.check.as_ref().is_some_and(|c| c.enabled);
+        let agent = self.agent.as_ref().is_some_and(|a| a.enabled);
         match (self.admin, self.health) {
+            (Admin::Maintenance, _) if self.unresolved => "MAINT (resolution)".into(),
             (Admin::Maintenance, _) => "MAINT".into(),
+            (_, Health::Down | Health::GoingUp(..)) if agent && self.agent_down => "DOWN (agent)".into(),
             (_, Health::Down) => "DOWN".into(),
             (_, Health::GoingUp(n, of)) => format!("DOWN {n}/{of}"),
+            (Admin::Drain, _) if agent => "DRAIN (agent)".into(),
+            (Admin::Drain, Health::GoingDown(n, of)) => format!("DRAIN {n}/{of}"),
             (Admin::Drain, _) => "DRAIN".into(),
             (_, Health::Stopping) => "NOLB".into(),
             (_, Health::GoingDown(n, of)) => format!("UP {n}/{of}"),

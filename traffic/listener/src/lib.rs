@@ -16,6 +16,7 @@ mod pace;
 mod peer;
 mod prelude;
 mod quota;
+mod seat;
 mod socket;
 
 pub use accept::{Accepted, Accepting, Intake, Trouble, serve};
@@ -23,4 +24,5 @@ pub use account::{group_id, user_id};
 pub use pace::Pace;
 pub use peer::Peer;
 pub use quota::{Gates, Quota, Ticket};
+pub use seat::{At, Seat};
 pub use socket::{BindError, Socket, adopt, bind};

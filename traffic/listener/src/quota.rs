@@ -1,6 +1,6 @@
 //! How many connections may be open at once, and the places of those that are.
 
-use crate::Pace;
+use crate::{Pace, Seat};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -109,7 +109,17 @@ pub struct Gates {
 
 /// The place of one connection; given back when dropped.
 #[derive(Debug)]
-pub struct Ticket(Rc<Gates>);
+pub struct Ticket {
+    gates: Rc<Gates>,
+    seat: Rc<Seat>,
+}
+
+impl Ticket {
+    /// What is known of the connection.
+    pub fn seat(&self) -> &Rc<Seat> {
+        &self.seat
+    }
+}
 
 impl Gates {
     fn quotas(&self) -> [&Quota; 3] {
@@ -165,7 +175,7 @@ impl Place {
         gates.stats.at(worker).connections.add(1);
         gates.process_stats.current.enter();
         gates.process_stats.at(worker).connections.add(1);
-        Some(Ticket(gates))
+        Some(Ticket { gates, seat: Rc::default() })
     }
 }
 
@@ -180,9 +190,9 @@ impl Drop for Place {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.stats.current.leave();
-        self.0.process_stats.current.leave();
-        self.0.quotas().into_iter().for_each(Quota::leave);
+        self.gates.stats.current.leave();
+        self.gates.process_stats.current.leave();
+        self.gates.quotas().into_iter().for_each(Quota::leave);
     }
 }
 

@@ -71,6 +71,8 @@ pub enum AdminCause {
     Agent,
     /// Its name has no address.
     Resolution,
+    /// A health check, or an operator in its place: `Drain` = only requests that are bound to it.
+    Health,
 }
 
 /// One server as a cycle knows it. What is known at run time is shared with the same server of the
@@ -154,8 +156,8 @@ mod flag {
     pub const RISING: u32 = 8;
     pub const DOWN: u32 = CHECK_DOWN | AGENT_DOWN;
     pub const ADMIN_SHIFT: u32 = 8;
-    pub const DRAINS: u32 = 0b0101_0101 << ADMIN_SHIFT;
-    pub const MAINTENANCES: u32 = 0b1010_1010 << ADMIN_SHIFT;
+    pub const DRAINS: u32 = 0b01_0101_0101 << ADMIN_SHIFT;
+    pub const MAINTENANCES: u32 = 0b10_1010_1010 << ADMIN_SHIFT;
 }
 
 /// Times and counts of going down; for a server or a whole pool.
@@ -735,5 +737,6 @@ fn shift(cause: AdminCause) -> u32 {
             AdminCause::Operator => 2,
             AdminCause::Agent => 4,
             AdminCause::Resolution => 6,
+            AdminCause::Health => 8,
         }
 }

@@ -78,6 +78,7 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
             rest(session, pool).await?;
         }
         session.begin_at(&server);
+        session.ticket.seat().at_server(server.plan.id);
         match connect(session, pool, &server).await {
             Ok(connection) => {
                 return Ok(Linked { stream: session.connected(&server, connection), slot: Some(slot) });

@@ -55,7 +55,8 @@ pub(crate) struct Session {
     /// `Some(None)` = no log line.
     pub log_level: Option<Option<Severity>>,
     pub logged: bool,
-    _ticket: Ticket,
+    /// Its place among the limits, and what lists of connections tell of it.
+    pub ticket: Ticket,
 }
 
 /// Moments of a connection on the worker's clock; `None` = not reached.
@@ -82,6 +83,7 @@ async fn run(session: &mut Session) {
         return;
     }
     session.site.stats.at(session.local.worker.index).sessions.add(1);
+    session.ticket.seat().begin();
     match Box::pin(open(session)).await {
         Ok(linked) => {
             session.linked = Some(linked);
@@ -98,6 +100,7 @@ async fn open(session: &mut Session) -> Result<Linked, Cause> {
     rules::on_content(session).await?;
     let pool = attempt::route(session).ok_or(Cause::NoPool)?;
     session.pool = Some(Arc::clone(&pool));
+    session.ticket.seat().at_pool(pool.plan.id);
     pool.stats.at(session.local.worker.index).sessions.add(1);
     rules::on_pool_content(session, &pool)?;
     let linked = attempt::link(session, &pool).await?;
@@ -170,7 +173,7 @@ impl Session {
             pool_queue: 0,
             log_level: None,
             logged: false,
-            _ticket: ticket,
+            ticket,
         }
     }
 

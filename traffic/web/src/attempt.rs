@@ -40,6 +40,7 @@ pub(crate) async fn proxy(
     let bound = persistence::bound(pool, exchange, &work.request);
     persistence::hide(pool, &mut work.request);
     let mut tries = Tries::new(pool, bound);
+    conn.ticket.seat().at_pool(pool.plan.id);
     loop {
         let slot = match acquire(conn, work, exchange, pool, &tries).await {
             Ok(slot) => slot,
@@ -56,6 +57,7 @@ pub(crate) async fn proxy(
             return gone(exchange, cause);
         }
         exchange.begin_at(conn.local.worker.index, &server);
+        conn.ticket.seat().at_server(server.plan.id);
         if let Some(prefix) = &server.plan.redirect_prefix {
             return Box::pin(redirected(conn, work, exchange, prefix)).await;
         }
@@ -537,7 +539,10 @@ async fn response_head(
                     return Ok(());
                 }
                 Ok(Progress::Partial) => {}
-                Err(error) => return Err(line.failure(head_cause(error.kind, line.buffer.bytes()))),
+                Err(error) => {
+                    conn.keep_invalid(exchange, line.buffer.bytes(), true);
+                    return Err(line.failure(head_cause(error.kind, line.buffer.bytes())));
+                }
             }
             if line.buffer.is_full() {
                 line.buffer.grow(limits.head_bytes + 1024);

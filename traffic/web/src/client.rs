@@ -12,7 +12,7 @@ use crate::answer;
 use crate::exchange::{self, After, Exchange};
 use crate::local::{Local, Site, Workspace};
 use crate::rules::Variables;
-use listener::{Accepted, Peer};
+use listener::{Accepted, Peer, Ticket};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tasks::{Deadline, Fired, Stream, clock};
-use telemetry::Cause;
+use telemetry::{Cause, Invalid};
 use tokio::io::AsyncWrite;
 use wire::http1::{BodyFraming, HeadError, HeadErrorKind, Progress, RequestHead, parse_request};
 
@@ -38,6 +38,8 @@ pub(crate) struct Conn {
     pub site: Arc<Site>,
     pub peers: Box<Peers>,
     pub deadline: Deadline,
+    /// Its place among the limits, and what lists of connections tell of it.
+    pub ticket: Ticket,
     /// Its number in the process.
     pub id: u64,
     /// Requests begun on it.
@@ -60,13 +62,13 @@ pub(crate) struct Peers {
 /// Serves a connection until it ends.
 pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
     let Accepted { stream, client, local: own, ticket, .. } = accepted;
-    let _ticket = ticket;
     let accepted_us = local.wall_us(clock::now());
     let id = site.process.connections.fetch_add(1, Relaxed);
     site.stats.at(local.worker.index).sessions.add(1);
     let mut conn = Conn {
         stream,
         deadline: local.worker.deadlines.slot(),
+        ticket,
         id,
         requests: 0,
         since: clock::now(),
@@ -167,6 +169,7 @@ impl Conn {
                 return after;
             }
             self.since = clock::now();
+            self.ticket.seat().rest();
             let waits = work.buffer.is_empty();
             if waits && !(self.local.has_room() && self.next_comes(work).await) {
                 return After::KeepAlive;
@@ -197,6 +200,7 @@ impl Conn {
     async fn one(&mut self, work: &mut Workspace) -> After {
         self.follow_reload();
         work.request.clear();
+        self.ticket.seat().begin();
         let mut exchange = Exchange::new(self, self.since, clock::now());
         exchange.variables = std::mem::take(&mut self.session);
         match self.read_head(work, &mut exchange).await {
@@ -297,11 +301,30 @@ impl Conn {
     async fn refuse(&mut self, work: &mut Workspace, exchange: &mut Exchange, error: HeadError) -> After {
         exchange.bad_request = true;
         exchange.number = self.requests + 1;
+        self.keep_invalid(exchange, work.buffer.bytes(), false);
         exchange.bytes_in += work.buffer.len() as u64;
         let too_big = matches!(error.kind, HeadErrorKind::TooBig | HeadErrorKind::TargetTooLong);
         exchange.fail(if too_big { Cause::RequestTooBig } else { Cause::BadRequest });
         let own = answer::error_page(error.status, &exchange.pages(), None);
         exchange::say(self, work, exchange, own).await
+    }
+
+    /// Keeps an invalid message for the operator.
+    pub fn keep_invalid(&self, exchange: &Exchange, bytes: &[u8], response: bool) {
+        let server = exchange.server.as_ref().filter(|_| response);
+        let client = match exchange.client {
+            Peer::Ip(address) => address.to_string(),
+            Peer::Unix => "unix:0".to_owned(),
+        };
+        self.site.process.invalids.keep(Invalid {
+            at_ms: (self.local.wall_us(clock::now()) / 1000) as u64,
+            site: (self.site.plan.name.clone(), self.site.plan.id),
+            pool: exchange.pool.as_ref().map(|pool| (pool.plan.name.clone(), pool.plan.id)),
+            server: server.map(|server| (server.plan.name.clone(), server.plan.id)),
+            response,
+            client,
+            bytes: bytes.to_vec(),
+        });
     }
 
     /// The client stalled or left inside a head.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tasks::{Buffer, Worker};
-use telemetry::{Line, LogClock, LogProcess, LogQueue, LogRoute, ProcessStats, SiteStats, Zone};
+use telemetry::{Invalids, Line, LogClock, LogProcess, LogQueue, LogRoute, ProcessStats, SiteStats, Zone};
 use wire::http1::{Limits, RequestHead, ResponseHead};
 
 /// A running site. Shared by all workers; replaced whole by a reload.
@@ -44,6 +44,8 @@ pub struct Process {
     pub pages: Arc<dyn Pages>,
     /// What log lines say about the process.
     pub log: LogProcess,
+    /// The last invalid messages.
+    pub invalids: Arc<Invalids>,
     /// Numbers client connections.
     pub connections: AtomicU64,
 }
