@@ -19,7 +19,7 @@ pub mod rule;
 pub mod site;
 pub mod table;
 
-pub use check::{AgentCheck, Check, HttpCheckStep, HttpExpect, Probe};
+pub use check::{AgentCheck, Check, Probe, Script};
 pub use draft::{Draft, Plan};
 pub use listener::{Bind, BindAddress, ProxyVersion};
 pub use log::{LogAddress, LogFormat, LogPlan, LogTarget, Severity};

@@ -12,6 +12,7 @@ mod entry;
 mod inbox;
 pub mod machine;
 pub mod probe;
+pub mod steps;
 mod task;
 
 pub use inbox::OUTCOMES;

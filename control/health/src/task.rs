@@ -10,6 +10,7 @@ use crate::entry::{Done, Entry};
 use crate::inbox::{Inbox, Mail, Pools};
 use crate::machine::{Input, Job, PassiveError, Setup, first_check};
 use crate::probe::{self, Finding, Target};
+use crate::steps::Subject;
 use plan::check::Probe;
 use pool::{CheckStatus, Observer, Pool, Server};
 use std::cmp::Reverse;
@@ -17,7 +18,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use telemetry::Event;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -378,8 +379,23 @@ async fn ask_now(
                 send_proxy: own.and_then(|check| check.send_proxy),
                 ..Target::new(&address, own.and_then(|c| c.address), own.and_then(|c| c.port))
             };
-            (probe::check(&target, pool.plan.probe.as_ref().unwrap_or(&Probe::Tcp), limits).await, None)
+            let probe = pool.plan.probe.as_ref().unwrap_or(&Probe::Tcp);
+            (probe::check(&target, probe, &subject(pool, server), limits).await, None)
         }
+    }
+}
+
+/// What the check's texts can know of the server.
+fn subject(pool: &Pool, server: &Server) -> Subject {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Subject {
+        pool: pool.plan.name.clone(),
+        server: server.plan.name.clone(),
+        host: server.address().to_string(),
+        down: !server.is_up(),
+        state: String::new(),
+        unix: since_1970.as_secs() as i64,
+        random: fastrand::u64(..),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Codecs for the bytes Mainstay reads and writes: HTTP/1, the PROXY protocol, and what health checks say to
-//! PostgreSQL and Redis.
+//! servers of other protocols.
 //!
 //! Everything here is a pure function or a small machine over byte slices: no socket, no clock, no runtime.
 //! `web` and `stream` feed it what they received, `health` builds its probes with it, `fuzz/` attacks it.
@@ -7,6 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod ldap;
+pub mod mysql;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod smtp;
+pub mod tls_hello;

@@ -1,23 +1,50 @@
-//! What health checks ask and want: `option httpchk`, `http-check`, and the checks of other protocols.
+//! What health checks ask and want: `option httpchk` and its like, and what `tcp-check` and `http-check` rules make of
+//! them. The rules themselves are read by [`steps`].
 
+mod steps;
+
+pub(super) use steps::{http_check, tcp_check as tcp_check_rule};
+
+use super::format;
 use super::said::{Cursor, Done, Said};
-use super::scene::{Kind, Scene};
-use super::units;
-use plan::check::{HttpCheckRequest, HttpCheckStep, HttpExpect, HttpExpectation, Probe};
-
-/// Most steps of a check.
-const MAX_STEPS: usize = 1000;
+use super::scene::{Kind, Phase, Scene};
+use plan::check::{
+    CheckProgram, HttpCheckRequest, MysqlLogin, MysqlProtocol, Probe, Script, ScriptProtocol, Step, StepAct,
+};
+use plan::rule::Template;
 
 /// Checks as the lines have described them so far.
 #[derive(Clone, Default)]
 pub(super) struct CheckDraft {
     protocol: Protocol,
-    request: HttpCheckRequest,
-    steps: Vec<HttpCheckStep>,
-    /// Expectations come from the defaults: the first one of the section itself replaces them.
-    inherited: bool,
-    /// `http-check` was used.
+    /// The first request, as far as lines have described it: by `option httpchk` and by the first `http-check send`.
+    request: RequestDraft,
+    bytes: RuleList,
+    http: RuleList,
+    send_state: bool,
+    stop_on_404: bool,
+    command: Option<String>,
+    path: String,
+    /// `http-check` was used in the section itself.
     pub http_rules: bool,
+}
+
+/// Rules of one kind.
+#[derive(Clone, Default)]
+struct RuleList {
+    steps: Vec<Step>,
+    /// They come from the defaults: the first one of the section itself replaces them.
+    inherited: bool,
+}
+
+/// A request of which nothing needs to be said.
+#[derive(Clone, Default)]
+struct RequestDraft {
+    method: Option<String>,
+    target: Option<Template>,
+    minor: Option<u8>,
+    headers: Vec<(String, Template)>,
+    body: Option<Template>,
 }
 
 /// What checks speak.
@@ -26,16 +53,17 @@ enum Protocol {
     /// Nothing was said.
     #[default]
     Unsaid,
-    Tcp,
+    Bytes,
     Http,
-    Postgres(String),
-    Redis,
+    Program,
+    Known(Probe),
 }
 
 impl CheckDraft {
     /// What a section that begins with these checks starts from.
     pub fn inherit(&mut self) {
-        self.inherited = true;
+        self.bytes.inherited = true;
+        self.http.inherited = true;
         self.http_rules = false;
     }
 
@@ -44,17 +72,91 @@ impl CheckDraft {
         matches!(self.protocol, Protocol::Http)
     }
 
-    /// What is asked; `None` when nothing was said.
-    pub fn probe(self) -> Option<Probe> {
+    /// True when a program is asked.
+    pub fn is_program(&self) -> bool {
+        matches!(self.protocol, Protocol::Program)
+    }
+
+    /// What is asked; `None` when nothing was said. `listener` is address and port of the first listener.
+    pub fn probe(self, listener: Option<(String, String)>, keep_environment: bool) -> Option<Probe> {
         match self.protocol {
             Protocol::Unsaid => None,
-            Protocol::Tcp => Some(Probe::Tcp),
-            Protocol::Redis => Some(Probe::Redis),
-            Protocol::Postgres(user) => Some(Probe::Postgres { user }),
-            Protocol::Http => {
-                let first = HttpCheckStep::Send(self.request);
-                Some(Probe::Http(std::iter::once(first).chain(self.steps).collect()))
-            }
+            Protocol::Known(probe) => Some(probe),
+            Protocol::Program => Some(Probe::Program(CheckProgram {
+                command: self.command?,
+                path: self.path,
+                keep_environment,
+                listener,
+            })),
+            Protocol::Bytes => Some(Probe::Script(Script {
+                protocol: ScriptProtocol::Bytes,
+                steps: self.bytes.steps,
+                ..Script::default()
+            })),
+            Protocol::Http => Some(Probe::Script(Script {
+                protocol: ScriptProtocol::Http,
+                steps: with_request(self.http.steps, self.request),
+                send_state: self.send_state,
+                stop_on_404: self.stop_on_404,
+            })),
+        }
+    }
+
+    /// True when a program is asked that was not named.
+    pub fn lacks_command(&self) -> bool {
+        self.is_program() && self.command.is_none()
+    }
+
+    /// True when a check says itself where to connect, so that servers need no port.
+    pub fn names_port(&self) -> bool {
+        let steps = match self.protocol {
+            Protocol::Bytes => &self.bytes.steps,
+            Protocol::Http => &self.http.steps,
+            _ => return self.is_program(),
+        };
+        let first = steps.iter().find_map(|step| match &step.act {
+            StepAct::Connect(connect) => Some(connect.port.is_some()),
+            _ => None,
+        });
+        first.unwrap_or(false)
+    }
+}
+
+/// Puts the first request where the rules have it, or in front of what is expected first.
+fn with_request(mut steps: Vec<Step>, draft: RequestDraft) -> Vec<Step> {
+    let request = StepAct::Request(draft.request());
+    let first = steps.iter().position(|step| matches!(step.act, StepAct::Request(_)));
+    match first {
+        Some(at) => steps[at].act = request,
+        None => {
+            let at = steps.iter().position(|step| matches!(step.act, StepAct::Expect(_)));
+            steps.insert(at.unwrap_or(steps.len()), request.into());
+        }
+    }
+    steps
+}
+
+impl RequestDraft {
+    fn request(self) -> HttpCheckRequest {
+        let default = HttpCheckRequest::default();
+        HttpCheckRequest {
+            method: self.method.unwrap_or(default.method),
+            target: self.target.unwrap_or(default.target),
+            minor: self.minor.unwrap_or(default.minor),
+            headers: self.headers,
+            body: self.body.unwrap_or_default(),
+        }
+    }
+
+    /// What the other one says counts more.
+    fn merge(&mut self, other: RequestDraft) {
+        let RequestDraft { method, target, minor, headers, body } = other;
+        self.method = method.or(self.method.take());
+        self.target = target.or(self.target.take());
+        self.minor = minor.or(self.minor);
+        self.body = body.or(self.body.take());
+        if !headers.is_empty() {
+            self.headers = headers;
         }
     }
 }
@@ -65,28 +167,35 @@ pub(super) fn httpchk(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Don
     while let Some(word) = cursor.next() {
         words.push(word.text.as_str());
     }
-    let mut request = HttpCheckRequest::default();
+    let mut request = RequestDraft::default();
+    let fixed = |text: &str| Some(Template::fixed(text));
     match words.as_slice() {
         [] => {}
-        [target] => request.target = (*target).to_owned(),
+        [target] => request.target = fixed(target),
         [method, target] => {
-            request.method = (*method).to_owned();
-            request.target = (*target).to_owned();
+            request.method = Some((*method).to_owned());
+            request.target = fixed(target);
         }
         [method, target, version, host] if !version.contains('\r') => {
-            request.method = (*method).to_owned();
-            request.target = (*target).to_owned();
-            request.minor = minor_version(version)?;
-            request.headers.push(("Host".to_owned(), (*host).to_owned()));
+            request.method = Some((*method).to_owned());
+            request.target = fixed(target);
+            request.minor = Some(minor_version(version)?);
+            let host = format::text(scene, host.as_bytes(), Phase::Check)?;
+            request.headers.push(("host".to_owned(), host));
         }
         [method, target, version @ ..] => {
-            request.method = (*method).to_owned();
-            request.target = (*target).to_owned();
+            request.method = Some((*method).to_owned());
+            request.target = fixed(target);
             version_and_headers(scene, cursor, &version.join(" "), &mut request)?;
         }
     }
     let draft = &mut scene.proxy.check;
-    draft.request = request;
+    if draft.http.inherited {
+        // A check of its own: nothing of the defaults' one is left.
+        draft.request = RequestDraft::default();
+        draft.http = RuleList::default();
+    }
+    draft.request.merge(request);
     draft.protocol = Protocol::Http;
     Ok(())
 }
@@ -96,19 +205,22 @@ fn version_and_headers(
     scene: &mut Scene<'_, '_>,
     cursor: &Cursor<'_>,
     text: &str,
-    request: &mut HttpCheckRequest,
+    request: &mut RequestDraft,
 ) -> Done {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let mut lines = head.split("\r\n");
-    request.minor = minor_version(lines.next().unwrap_or_default().trim())?;
-    request.body = body.as_bytes().to_vec();
+    request.minor = Some(minor_version(lines.next().unwrap_or_default().trim())?);
+    if !body.is_empty() {
+        request.body = Some(Template::fixed(body));
+    }
     let mut modern = Vec::new();
     for line in lines.filter(|line| !line.is_empty()) {
         let (name, value) = line
             .split_once(':')
             .ok_or_else(|| Said::new(format!("'{line}' is no header")).hint("write NAME: VALUE"))?;
         modern.push(format!("hdr {} {}", name.trim(), value.trim()));
-        request.headers.push((name.trim().to_owned(), value.trim().to_owned()));
+        let value = format::text(scene, value.trim().as_bytes(), Phase::Check)?;
+        request.headers.push((name.trim().to_owned(), value));
     }
     if modern.is_empty() && body.is_empty() {
         return Ok(());
@@ -126,16 +238,34 @@ fn minor_version(text: &str) -> Done<u8> {
     }
 }
 
+fn known(scene: &mut Scene<'_, '_>, cursor: &Cursor<'_>, probe: Probe) -> Done {
+    scene.proxy.check.protocol = Protocol::Known(probe);
+    cursor.end()
+}
+
 /// `option tcp-check`.
 pub(super) fn tcp_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    scene.proxy.check.protocol = Protocol::Tcp;
+    let draft = &mut scene.proxy.check;
+    if draft.bytes.inherited && !matches!(draft.protocol, Protocol::Bytes) {
+        draft.bytes = RuleList::default();
+    }
+    draft.protocol = Protocol::Bytes;
     cursor.end()
 }
 
 /// `option redis-check`.
 pub(super) fn redis_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    scene.proxy.check.protocol = Protocol::Redis;
-    cursor.end()
+    known(scene, cursor, Probe::Redis)
+}
+
+/// `option ldap-check`.
+pub(super) fn ldap_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    known(scene, cursor, Probe::Ldap)
+}
+
+/// `option ssl-hello-chk`.
+pub(super) fn ssl_hello_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    known(scene, cursor, Probe::TlsHello)
 }
 
 /// `option pgsql-check user NAME`.
@@ -144,129 +274,60 @@ pub(super) fn pgsql_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) ->
         return Err(Said::new("'option pgsql-check' needs a user").hint("option pgsql-check user NAME"));
     }
     let user = cursor.text("the name of a user")?.to_owned();
-    scene.proxy.check.protocol = Protocol::Postgres(user);
+    known(scene, cursor, Probe::Postgres { user })
+}
+
+/// `option mysql-check [user NAME [post-41 | pre-41 | post-80]]`.
+pub(super) fn mysql_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    if cursor.is_end() {
+        return known(scene, cursor, Probe::Mysql(None));
+    }
+    if !cursor.eat("user") {
+        return Err(cursor.wrong(cursor.peek(), "user NAME"));
+    }
+    let user = cursor.text("the name of a user")?.to_owned();
+    let protocol = match cursor.next().map_or("post-41", |word| word.text.as_str()) {
+        "post-41" => MysqlProtocol::V41,
+        "pre-41" => MysqlProtocol::Old,
+        "post-80" => MysqlProtocol::V80,
+        other => return Err(cursor.wrong(other, "post-41, pre-41 or post-80")),
+    };
+    known(scene, cursor, Probe::Mysql(Some(MysqlLogin { user, protocol })))
+}
+
+/// `option smtpchk [HELO|EHLO DOMAIN]`; another word counts as `HELO localhost`.
+pub(super) fn smtpchk(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let mut hello = "HELO localhost".to_owned();
+    if !cursor.is_end() {
+        let word = cursor.text("HELO or EHLO")?;
+        let domain = cursor.text("a domain")?;
+        if matches!(word, "HELO" | "EHLO") {
+            hello = format!("{word} {domain}");
+        }
+    }
+    known(scene, cursor, Probe::Smtp { hello })
+}
+
+/// `option external-check`.
+pub(super) fn external_option(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    scene.proxy.check.protocol = Protocol::Program;
     cursor.end()
 }
 
-/// `http-check send …`, `http-check expect …`.
-pub(super) fn http_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    if scene.proxy.check.steps.len() >= MAX_STEPS {
-        return Err(Said::new("too many 'http-check' lines"));
-    }
-    match cursor.text("send or expect")? {
-        "send" => send(scene, cursor)?,
-        "expect" => {
-            let expect = expect(scene, cursor)?;
-            let draft = &mut scene.proxy.check;
-            if std::mem::take(&mut draft.inherited) {
-                draft.steps.clear();
-            }
-            draft.steps.push(HttpCheckStep::Expect(expect));
+/// `external-check command PROGRAM`, `external-check path PATH`.
+pub(super) fn external_check(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    match cursor.text("command or path")? {
+        "command" => {
+            let command = cursor.text("a program")?.to_owned();
+            scene.proxy.check.command = Some(command);
         }
-        "comment" => cursor.skip_all(),
-        other @ ("connect" | "send-state" | "disable-on-404" | "set-var" | "set-var-fmt" | "unset-var") => {
-            return Err(Said::not_yet(format!("'http-check {other}'")).at(1));
-        }
-        other => return Err(cursor.wrong(other, "send or expect")),
+        "path" => scene.proxy.check.path = cursor.text("a path")?.to_owned(),
+        other => return Err(cursor.wrong(other, "command or path")),
     }
+    cursor.end()
+}
+
+/// Marks that the section says something about HTTP checks itself.
+fn note_http_rule(scene: &mut Scene<'_, '_>) {
     scene.proxy.check.http_rules = scene.proxy.kind != Kind::Defaults;
-    Ok(())
-}
-
-/// Before any expectation it completes the request of `option httpchk`; after one it is a request more.
-fn send(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    let draft = &mut scene.proxy.check;
-    let completes = draft.inherited || draft.steps.is_empty();
-    let mut request = if completes { draft.request.clone() } else { HttpCheckRequest::default() };
-    if completes {
-        request.headers.clear();
-    }
-    while let Some(word) = cursor.next() {
-        match word.text.as_str() {
-            "meth" => request.method = cursor.text("a method")?.to_owned(),
-            "uri" => request.target = cursor.text("a path")?.to_owned(),
-            "ver" => {
-                request.minor = minor_version(cursor.text("a version")?).map_err(|s| s.at(cursor.at - 1))?;
-            }
-            "hdr" => {
-                let name = cursor.text("a name and a value")?;
-                let value = cursor.text("a value")?;
-                if value.contains("%[") {
-                    return Err(Said::not_yet("values in headers of checks ('%[…]')").at(cursor.at - 1));
-                }
-                request.headers.push((name.to_owned(), value.replace("%%", "%")));
-            }
-            "body" => request.body = cursor.need("a text")?.bytes.clone(),
-            "comment" => drop(cursor.text("a text")?),
-            other @ ("uri-lf" | "body-lf") => {
-                return Err(Said::not_yet(format!("'{other}' in checks"))
-                    .hint(format!("use '{}'", &other[..4.min(other.len())].trim_end_matches('-')))
-                    .at(cursor.at - 1));
-            }
-            other => return Err(cursor.wrong(other, "meth, uri, ver, hdr or body")),
-        }
-    }
-    let draft = &mut scene.proxy.check;
-    match completes {
-        true => draft.request = request,
-        false => draft.steps.push(HttpCheckStep::Send(request)),
-    }
-    Ok(())
-}
-
-fn expect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<HttpExpect> {
-    let mut negate = false;
-    loop {
-        match cursor.text("status, string, rstatus or rstring")? {
-            "!" => negate = !negate,
-            "min-recv" | "ok-status" | "error-status" | "tout-status" | "on-success" | "on-error"
-            | "status-code" => {
-                let word = cursor.at - 1;
-                cursor.text("a value")?;
-                scene.no_effect(cursor.line, word, "the log says what the check saw");
-            }
-            "comment" => drop(cursor.text("a text")?),
-            kind => {
-                let kind_at = cursor.at - 1;
-                let bare = kind.trim_start_matches('!');
-                negate ^= (kind.len() - bare.len()) % 2 == 1;
-                let pattern = cursor.need("a pattern")?;
-                let what =
-                    expectation(bare, &pattern.text, &pattern.bytes).map_err(|said| said.at(kind_at))?;
-                cursor.end()?;
-                return Ok(HttpExpect { negate, what });
-            }
-        }
-    }
-}
-
-fn expectation(kind: &str, text: &str, bytes: &[u8]) -> Done<HttpExpectation> {
-    Ok(match kind {
-        "status" => HttpExpectation::Status(statuses(text)?),
-        "rstatus" => HttpExpectation::StatusRegex(units::expression(text, false)?),
-        "string" => HttpExpectation::Body(bytes.to_vec()),
-        "rstring" => HttpExpectation::BodyRegex(units::expression(text, false)?),
-        "hdr" | "fhdr" | "string-lf" => return Err(Said::not_yet(format!("'http-check expect {kind}'"))),
-        other => {
-            return Err(Said::new(format!(
-                "'{other}' is wrong here: status, string, rstatus or rstring is expected"
-            )));
-        }
-    })
-}
-
-/// `200`, `200-399`, `200,204,300-399`.
-fn statuses(text: &str) -> Done<Vec<(u16, u16)>> {
-    let one = |part: &str| {
-        let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let (low, high) = (low.parse::<u16>().ok()?, high.parse::<u16>().ok()?);
-        (low <= high && (100..=999).contains(&low) && high <= 999).then_some((low, high))
-    };
-    text.split(',')
-        .map(|part| {
-            one(part.trim()).ok_or_else(|| {
-                Said::new(format!("'{part}' is no status")).hint("write 200, 200-399 or 200,404")
-            })
-        })
-        .collect()
 }

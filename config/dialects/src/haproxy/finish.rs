@@ -5,6 +5,7 @@ use super::check::CheckDraft;
 use super::format;
 use super::scene::{Kind, LineFormat, Proxy, Scene, Shared};
 use crate::formats;
+use plan::listener::BindAddress;
 use plan::log::LogFormat;
 use plan::rule::{Action, Rules};
 use plan::{Balance, Draft, Mode, Pool, Problem, RouteTarget, Site};
@@ -78,11 +79,45 @@ fn finish(shared: &mut Shared<'_>, mut proxy: Proxy) -> (Option<Site>, Option<Po
         Kind::Backend => (Rules::default(), rules),
         _ => (rules, Rules::default()),
     };
+    check_checks(shared, &proxy);
     check_loops(shared, &proxy);
     check_captures(shared, &proxy, &site_rules);
     let site = proxy.kind.has_site().then(|| site(&proxy, site_rules, line));
-    let pool = proxy.kind.has_pool().then(|| pool(proxy, pool_rules));
+    let keep_environment = shared.external_checks.unwrap_or(false);
+    let pool = proxy.kind.has_pool().then(|| pool(proxy, pool_rules, keep_environment));
     (site, pool)
+}
+
+/// Checks must know where to connect, and programs must be named and allowed.
+fn check_checks(shared: &mut Shared<'_>, proxy: &Proxy) {
+    if !proxy.kind.has_pool() {
+        return;
+    }
+    let mut wrong = |place: &plan::Place, what: String, hint: &str| {
+        shared.problems.push(Problem::new(place.clone(), what).hint(hint));
+    };
+    let checked: Vec<_> = proxy.pool.servers.iter().filter(|server| server.check.is_some()).collect();
+    if proxy.check.is_program() && !checked.is_empty() {
+        if shared.external_checks.is_none() {
+            let what =
+                format!("'option external-check' of '{}' needs 'external-check' in global", proxy.name);
+            wrong(&proxy.place, what, "add 'external-check' to the global section to allow programs");
+        } else if proxy.check.lacks_command() {
+            let what = format!("'option external-check' of '{}' needs 'external-check command'", proxy.name);
+            wrong(&proxy.place, what, "add 'external-check command PROGRAM'");
+        }
+    }
+    if proxy.check.names_port() {
+        return;
+    }
+    for server in checked {
+        use plan::ServerAddress::{Name, Tcp, Unix};
+        let ported = matches!(server.address, Tcp(_) | Name(..) | Unix(_));
+        if !ported && server.check.as_ref().is_some_and(|check| check.port.is_none()) {
+            let what = format!("the server '{}' is checked but has no port", server.name);
+            wrong(&server.place, what, "give its address a port, or add 'port N' for the checks");
+        }
+    }
 }
 
 /// A `listen` section that sends to itself would never get anywhere.
@@ -130,14 +165,24 @@ fn site(proxy: &Proxy, rules: Rules, line: LogFormat) -> Site {
     site
 }
 
-fn pool(proxy: Proxy, rules: Rules) -> Pool {
+/// Address and port of the first listener, as checks by programs are told.
+fn first_listener(site: &Site) -> Option<(String, String)> {
+    site.binds.iter().find_map(|bind| match &bind.address {
+        BindAddress::Tcp(address) => Some((address.ip().to_string(), address.port().to_string())),
+        BindAddress::Unix(path) => Some((path.display().to_string(), "NOT_USED".to_owned())),
+        _ => None,
+    })
+}
+
+fn pool(proxy: Proxy, rules: Rules, keep_environment: bool) -> Pool {
+    let listener = first_listener(&proxy.site).filter(|_| proxy.kind == Kind::Listen);
     let mut pool = proxy.pool;
     pool.place = proxy.place;
     pool.name = proxy.name;
     pool.id = proxy.id.unwrap_or_default();
     pool.mode = proxy.mode;
     pool.rules = rules;
-    pool.probe = proxy.check.probe();
+    pool.probe = proxy.check.probe(listener, keep_environment);
     pool.event_logs = proxy.logs.into_iter().map(|log| log.target).collect();
     pool.statistics = proxy.statistics.filter(|_| proxy.kind == Kind::Backend).map(Arc::new);
     pool

@@ -65,7 +65,11 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     ),
     entry!("expose-deprecated-directives", NoEffect(TUNING), "accepts deprecated words"),
     entry!("expose-experimental-directives", NoEffect(TUNING), "accepts experimental words"),
-    entry!("external-check", NotYet("use checks by HTTP or TCP"), "allows checks by a program"),
+    entry!(
+        "external-check",
+        Words(external_check),
+        "external-check [preserve-env]: allows checks by a program"
+    ),
     entry!("fd-hard-limit", NoEffect("descriptors are not set aside"), "largest number of descriptors"),
     entry!("gid", Words(|s, c| word_once(s, c, |p| &mut p.group)), "group to become, as a number"),
     entry!("grace", NoEffect("listeners close when a stop begins"), "time to keep listening while stopping"),
@@ -390,6 +394,11 @@ fn master_worker(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
 fn hard_stop_after(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
     shared.process.hard_stop_after = units::limit(cursor.time()?);
     Ok(())
+}
+
+fn external_check(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
+    shared.external_checks = Some(cursor.eat("preserve-env"));
+    cursor.end()
 }
 
 fn spread_checks(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {

@@ -163,6 +163,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         pages::errorloc303,
         "errorloc303 STATUS URL: redirects instead of an error page"
     ),
+    entry!(
+        "external-check",
+        D | B,
+        check::external_check,
+        "external-check command|path: the program of checks"
+    ),
     entry!("fullconn", D | B, proxy::fullconn, "fullconn N: load at which dynamic limits are reached"),
     entry!("grace", D | F, proxy::grace, "old: time to keep listening while stopping"),
     entry!(
@@ -178,7 +184,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         rules::http_after_response,
         "http-after-response ACTION [if …]: on every response"
     ),
-    entry!("http-check", D | B, check::http_check, "http-check send|expect …: what a check asks and wants"),
+    entry!(
+        "http-check",
+        D | B,
+        check::http_check,
+        "http-check connect|send|expect …: what a check asks and wants"
+    ),
     entry!("http-error", ANY, pages::http_error, "http-error status STATUS …: an error page"),
     entry!("http-request", N | P, rules::http_request, "http-request ACTION [if …]: on every request"),
     entry!(
@@ -229,6 +240,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("srvtimeout", D | B, timeouts::old_server, "old: timeout server"),
     entry!("stats", ANY, stats::stats, "stats enable | uri | auth | …: the statistics page"),
     entry!(
+        "tcp-check",
+        D | B,
+        check::tcp_check_rule,
+        "tcp-check connect|send|expect …: what a check says and wants"
+    ),
+    entry!(
         "tcp-request",
         N | P,
         rules::tcp_request,
@@ -258,7 +275,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("dispatch", "write 'server NAME ADDRESS:PORT'"),
     ("dynamic-cookie-key", "give each server a 'cookie'"),
     ("email-alert", ""),
-    ("external-check", ""),
     ("filter", ""),
     ("force-be-switch", ""),
     ("force-persist", ""),
@@ -284,7 +300,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("srvtcpka-intvl", ""),
     ("stick", "use 'cookie NAME insert' or 'balance source' for persistence"),
     ("stick-table", ""),
-    ("tcp-check", "use 'option httpchk', or plain 'option tcp-check'"),
     ("tcp-response", ""),
     ("use-fcgi-app", ""),
     ("use-server", "use backends of their own and 'use_backend'"),

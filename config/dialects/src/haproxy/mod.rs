@@ -70,6 +70,7 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         process: Process::default(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
+        external_checks: None,
         references: RefCell::new(Vec::new()),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
@@ -102,6 +103,7 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         process: Process::default(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
+        external_checks: None,
         references: RefCell::new(Vec::new()),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };

@@ -95,7 +95,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
         OnOff(|p, on| p.site.log.skip_empty = on),
         "does not log connections without a byte"
     ),
-    entry!("external-check", D | B, NotYet(""), "checks by a program"),
+    entry!("external-check", D | B, Words(check::external_option), "checks by a program"),
     entry!(
         "forceclose",
         FB,
@@ -160,7 +160,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     ),
     entry!("independant-streams", FB, NoEffect(TUNING), "time-outs of each side count alone"),
     entry!("independent-streams", FB, NoEffect(TUNING), "time-outs of each side count alone"),
-    entry!("ldap-check", D | B, NotYet("use 'option tcp-check'"), "checks by LDAP"),
+    entry!("ldap-check", D | B, Words(check::ldap_check), "checks by LDAP"),
     entry!(
         "log-health-checks",
         D | B,
@@ -174,7 +174,12 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
         "logs failures at level err"
     ),
     entry!("logasap", D | F, OnOff(|p, on| p.site.log.early = on), "logs once the response head is there"),
-    entry!("mysql-check", D | B, NotYet("use 'option tcp-check'"), "checks by MySQL"),
+    entry!(
+        "mysql-check",
+        D | B,
+        Words(check::mysql_check),
+        "mysql-check [user NAME [post-41|pre-41|post-80]]: checks by MySQL"
+    ),
     entry!("nolinger", FB, NoEffect("connections close in the regular way"), "resets connections"),
     entry!(
         "originalto",
@@ -197,7 +202,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     ),
     entry!("redis-check", D | B, Words(check::redis_check), "checks by Redis PING"),
     entry!("redispatch", D | B, ReadOrNo(redispatch), "redispatch [N]: another server may be tried"),
-    entry!("smtpchk", D | B, NotYet("use 'option tcp-check'"), "checks by SMTP"),
+    entry!("smtpchk", D | B, Words(check::smtpchk), "smtpchk [HELO|EHLO DOMAIN]: checks by SMTP"),
     entry!(
         "socket-stats",
         D | F,
@@ -209,7 +214,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!("splice-response", FB, NoEffect(KERNEL), "splicing of responses"),
     entry!("spop-check", D | B, NotYet(""), "checks by SPOP"),
     entry!("srvtcpka", D | B, OnOff(|p, on| p.pool.tcp_keep_alive = on), "TCP keep-alive towards servers"),
-    entry!("ssl-hello-chk", D | B, NotYet("use 'option tcp-check'"), "checks by a TLS greeting"),
+    entry!("ssl-hello-chk", D | B, Words(check::ssl_hello_check), "checks by a TLS greeting"),
     entry!("tcp-check", D | B, Words(check::tcp_check), "checks by a TCP connection"),
     entry!("tcp-smart-accept", D | F, NoEffect(TUNING), "saves a packet on acceptance"),
     entry!("tcp-smart-connect", D | B, NoEffect(TUNING), "saves a packet on connecting"),

@@ -254,9 +254,9 @@ pub(super) fn available(from: Origin, phase: Phase) -> bool {
     match from {
         Origin::Anywhere => true,
         Origin::Request => matches!(phase, Phase::Request | Phase::Content),
-        Origin::Response => matches!(phase, Phase::Response),
-        Origin::Status => matches!(phase, Phase::Response | Phase::Log),
-        Origin::Content => matches!(phase, Phase::Content | Phase::Request),
+        Origin::Response => matches!(phase, Phase::Response | Phase::Check),
+        Origin::Status => matches!(phase, Phase::Response | Phase::Log | Phase::Check),
+        Origin::Content => matches!(phase, Phase::Content | Phase::Request | Phase::Check),
     }
 }
 
@@ -278,7 +278,7 @@ pub(super) fn variable_name(text: &str) -> Done<(Scope, Box<str>)> {
         "txn" => Scope::Transaction,
         "req" => Scope::Request,
         "res" => Scope::Response,
-        "check" => return Err(Said::not_yet("the variable scope 'check'")),
+        "check" => Scope::Check,
         other => {
             return Err(Said::new(format!("'{other}' is no scope of variables"))
                 .hint("the scopes are proc, sess, txn, req and res"));

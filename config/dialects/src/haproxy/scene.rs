@@ -33,6 +33,8 @@ pub(super) struct Shared<'s> {
     pub userlists: HashMap<String, Users>,
     /// `http-errors` sections by name.
     pub http_errors: HashMap<String, super::pages::ErrorFiles>,
+    /// Checks by a program are allowed; true when they inherit the environment.
+    pub external_checks: Option<bool>,
     /// Sections that are named before it is known whether they exist.
     pub references: RefCell<Vec<Reference>>,
 }
@@ -263,6 +265,8 @@ pub(super) enum Phase {
     Response,
     /// All is over.
     Log,
+    /// A health check runs.
+    Check,
 }
 
 /// `no` or `default` before a keyword.

@@ -271,12 +271,6 @@ fn server_address(written: Written, text: &str) -> Done<ServerAddress> {
 
 impl ServerSettings {
     fn server(self, cursor: &Cursor<'_>, name: &str, address: ServerAddress) -> Done<Server> {
-        let ported =
-            matches!(address, ServerAddress::Tcp(_) | ServerAddress::Name(..) | ServerAddress::Unix(_));
-        if self.check && !ported && self.schedule.port.is_none() {
-            return Err(Said::new(format!("the server '{name}' is checked but has no port"))
-                .hint("give its address a port, or add 'port N' for the checks"));
-        }
         if self.agent && self.agent_port.is_none() {
             return Err(Said::new(format!("the server '{name}' has 'agent-check' but no 'agent-port'")));
         }

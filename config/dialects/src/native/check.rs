@@ -1,13 +1,15 @@
 //! Health checks: what is asked (of a pool), when (of a pool or a server), and agents.
 
-use super::emit::Out;
-use super::form::{Fields, Fieldset, Form};
-use super::reader::Reader;
-use super::writer::Writer;
-use super::yaml::{Kind, Node};
-use plan::check::{AgentCheck, Check, HttpCheckRequest, HttpCheckStep, HttpExpect, HttpExpectation, Probe};
-use regex::bytes::Regex;
+use super::form::{Fields, Fieldset, read_list, write_list};
+use super::leaf;
+use plan::check::{
+    AgentCheck, Check, CheckProgram, Expect, HttpCheckRequest, MysqlLogin, MysqlProtocol, Probe, Script,
+    ScriptProtocol, Step, StepAct,
+};
 use std::time::Duration;
+
+use super::reader::Reader;
+use super::yaml::Node;
 
 /// Interval of agents that is left out.
 const AGENT_INTERVAL: Duration = Duration::from_secs(2);
@@ -65,10 +67,18 @@ impl Fieldset for Check {
 struct ProbeParts {
     tcp: bool,
     http: Option<HttpCheckRequest>,
-    expect: Option<HttpExpect>,
-    steps: Option<Vec<HttpCheckStep>>,
+    expect: Option<Expect>,
+    steps: Option<Vec<Step>>,
+    bytes: Option<Vec<Step>>,
+    send_state: bool,
+    stop_on_404: bool,
     postgres: Option<String>,
     redis: bool,
+    mysql: Option<MysqlForm>,
+    smtp: Option<String>,
+    ldap: bool,
+    tls_hello: bool,
+    program: Option<ProgramForm>,
 }
 
 impl ProbeParts {
@@ -78,228 +88,145 @@ impl ProbeParts {
             None => {}
             Some(Probe::Tcp) => parts.tcp = true,
             Some(Probe::Redis) => parts.redis = true,
+            Some(Probe::Ldap) => parts.ldap = true,
+            Some(Probe::TlsHello) => parts.tls_hello = true,
             Some(Probe::Postgres { user }) => parts.postgres = Some(user.clone()),
-            Some(Probe::Http(steps)) => match steps.as_slice() {
-                [HttpCheckStep::Send(request)] => parts.http = Some(request.clone()),
-                [HttpCheckStep::Expect(expect)] => parts.expect = Some(expect.clone()),
-                [HttpCheckStep::Send(request), HttpCheckStep::Expect(expect)] => {
-                    parts.http = Some(request.clone());
-                    parts.expect = Some(expect.clone());
-                }
-                steps => parts.steps = Some(steps.to_vec()),
-            },
+            Some(Probe::Smtp { hello }) => parts.smtp = Some(hello.clone()),
+            Some(Probe::Mysql(login)) => parts.mysql = Some(MysqlForm(login.clone())),
+            Some(Probe::Program(program)) => parts.program = Some(ProgramForm(program.clone())),
+            Some(Probe::Script(script)) => parts.script(script),
         }
         parts
     }
 
+    fn script(&mut self, script: &Script) {
+        (self.send_state, self.stop_on_404) = (script.send_state, script.stop_on_404);
+        let steps = script.steps.clone();
+        let acts: Vec<&StepAct> =
+            script.steps.iter().filter(|step| step.comment.is_none()).map(|step| &step.act).collect();
+        match (script.protocol, acts.as_slice()) {
+            (ScriptProtocol::Bytes, _) => self.bytes = Some(steps),
+            (_, acts) if acts.len() < steps.len() => self.steps = Some(steps),
+            (_, [StepAct::Request(request)]) => self.http = Some(request.clone()),
+            (_, [StepAct::Expect(expect)]) => self.expect = Some(expect.clone()),
+            (_, [StepAct::Request(request), StepAct::Expect(expect)]) => {
+                self.http = Some(request.clone());
+                self.expect = Some(expect.clone());
+            }
+            _ => self.steps = Some(steps),
+        }
+    }
+
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
+        let steps = |f: &mut Fields<'_, '_>, name, slot: &mut Option<Vec<Step>>| {
+            f.with(
+                name,
+                slot,
+                |node: &Node, reader: &mut Reader<'_>| Some(Some(read_list(node, reader))),
+                |steps, writer| steps.as_ref().map(|steps| write_list(steps, writer).block()),
+            );
+        };
         f.flag("tcp", &mut self.tcp);
         f.option("http", &mut self.http);
         f.option("expect", &mut self.expect);
-        f.with(
-            "steps",
-            &mut self.steps,
-            |node, reader| Some(Some(super::form::read_list(node, reader))),
-            |steps, writer| steps.as_ref().map(|steps| super::form::write_list(steps, writer).block()),
-        );
+        steps(f, "steps", &mut self.steps);
+        steps(f, "bytes", &mut self.bytes);
+        f.flag("send_state", &mut self.send_state);
+        f.flag("stop_on_404", &mut self.stop_on_404);
         f.option("postgres", &mut self.postgres);
         f.flag("redis", &mut self.redis);
+        f.option("mysql", &mut self.mysql);
+        f.option("smtp", &mut self.smtp);
+        f.flag("ldap", &mut self.ldap);
+        f.flag("tls_hello", &mut self.tls_hello);
+        f.option("program", &mut self.program);
     }
 
     fn probe(self) -> Result<Option<Probe>, &'static str> {
         let http = self.http.is_some() || self.expect.is_some();
-        let said = [self.tcp, http, self.steps.is_some(), self.postgres.is_some(), self.redis];
-        if said.iter().filter(|said| **said).count() > 1 {
-            return Err("a check asks one thing: tcp, http (and expect), steps, postgres or redis");
-        }
-        if http {
-            let send = self.http.map(HttpCheckStep::Send).into_iter();
-            return Ok(Some(Probe::Http(send.chain(self.expect.map(HttpCheckStep::Expect)).collect())));
-        }
-        let others = self.steps.map(Probe::Http).or(self.postgres.map(|user| Probe::Postgres { user }));
-        Ok(others.or(self.redis.then_some(Probe::Redis)).or(self.tcp.then_some(Probe::Tcp)))
-    }
-}
-
-/// `GET /health`, `GET /health HTTP/1.1`, or a map.
-impl Form for HttpCheckRequest {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HttpCheckRequest> {
-        match &node.kind {
-            Kind::Scalar { .. } => {
-                super::leaf::parsed(node, "a request such as 'GET /health'", reader, request_line)
+        let one = self.http.map(StepAct::Request).into_iter().chain(self.expect.map(StepAct::Expect));
+        let (send_state, stop_on_404) = (self.send_state, self.stop_on_404);
+        let script = |protocol, steps| Probe::Script(Script { protocol, steps, send_state, stop_on_404 });
+        let said = [
+            self.tcp.then_some(Probe::Tcp),
+            http.then(|| script(ScriptProtocol::Http, one.map(Step::from).collect())),
+            self.steps.map(|steps| script(ScriptProtocol::Http, steps)),
+            self.bytes.map(|steps| script(ScriptProtocol::Bytes, steps)),
+            self.postgres.map(|user| Probe::Postgres { user }),
+            self.redis.then_some(Probe::Redis),
+            self.mysql.map(|login| Probe::Mysql(login.0)),
+            self.smtp.map(|hello| Probe::Smtp { hello }),
+            self.ldap.then_some(Probe::Ldap),
+            self.tls_hello.then_some(Probe::TlsHello),
+            self.program.map(|program| Probe::Program(program.0)),
+        ];
+        let mut said = said.into_iter().flatten();
+        match (said.next(), said.next()) {
+            (_, Some(_)) => {
+                Err("a check asks one thing: tcp, http (and expect), steps, bytes, postgres, redis, \
+                mysql, smtp, ldap, tls_hello or program")
             }
-            _ => RequestMap::read(node, reader).map(|map| map.0),
-        }
-    }
-
-    fn written(&self, writer: &mut Writer) -> Out {
-        let line = match self.minor {
-            0 => format!("{} {}", self.method, self.target),
-            minor => format!("{} {} HTTP/1.{minor}", self.method, self.target),
-        };
-        match request_line(&line).as_ref() == Some(self) {
-            true => Out::Text(line),
-            false => RequestMap(self.clone()).written(writer),
+            (probe, None) => Ok(probe),
         }
     }
 }
 
-fn request_line(text: &str) -> Option<HttpCheckRequest> {
-    let words: Vec<&str> = text.split(' ').collect();
-    let (method, target, minor) = match words.as_slice() {
-        [method, target] | [method, target, "HTTP/1.0"] => (*method, *target, 0),
-        [method, target, "HTTP/1.1"] => (*method, *target, 1),
-        _ => return None,
-    };
-    if method.is_empty() || target.is_empty() {
-        return None;
-    }
-    Some(HttpCheckRequest {
-        method: method.into(),
-        target: target.into(),
-        minor,
-        ..HttpCheckRequest::default()
-    })
-}
-
+/// `true`, or the user who logs in.
 #[derive(Clone)]
-struct RequestMap(HttpCheckRequest);
+struct MysqlForm(Option<MysqlLogin>);
 
-impl Fieldset for RequestMap {
-    fn blank() -> RequestMap {
-        RequestMap(HttpCheckRequest::default())
+const MYSQL: &[(&str, MysqlProtocol)] =
+    &[("4.1", MysqlProtocol::V41), ("before-4.1", MysqlProtocol::Old), ("8.0", MysqlProtocol::V80)];
+
+impl Fieldset for MysqlForm {
+    fn blank() -> MysqlForm {
+        MysqlForm(None)
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let HttpCheckRequest { method, target, minor, headers, body } = &mut self.0;
-        let default = HttpCheckRequest::default();
-        f.value("method", method, &default.method);
-        f.value("target", target, &default.target);
+        let login = self.0.take();
+        let mut protocol = login.as_ref().map_or(MysqlProtocol::V41, |login| login.protocol);
+        let mut user = login.map(|login| login.user);
+        f.option("user", &mut user);
         f.with(
-            "version",
-            minor,
-            |node, reader| super::leaf::word(node, "1.0 or 1.1", VERSIONS, reader),
-            |minor, writer| {
-                if *minor > 1 {
-                    writer.problem(format!("the version HTTP/1.{minor} of a check cannot be written"), "");
-                }
-                (*minor != default.minor).then(|| Out::word(super::leaf::name_of(minor, VERSIONS)))
+            "protocol",
+            &mut protocol,
+            |node, reader| leaf::word(node, "4.1, before-4.1 or 8.0", MYSQL, reader),
+            |protocol, _| {
+                (*protocol != MysqlProtocol::V41)
+                    .then(|| super::emit::Out::word(leaf::name_of(protocol, MYSQL)))
             },
         );
-        f.pairs("headers", headers);
-        f.value("body", body, &Vec::new());
+        self.0 = user.map(|user| MysqlLogin { user, protocol });
     }
 }
 
-const VERSIONS: &[(&str, u8)] = &[("1.0", 0), ("1.1", 1)];
-
-impl Form for HttpCheckStep {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HttpCheckStep> {
-        if let Kind::Map(entries) = &node.kind
-            && let [(key, value)] = entries.as_slice()
-        {
-            match key.text.as_str() {
-                "send" => return HttpCheckRequest::read(value, reader).map(HttpCheckStep::Send),
-                "expect" => return HttpExpect::read(value, reader).map(HttpCheckStep::Expect),
-                _ => {}
-            }
-        }
-        reader.problem(node.spot, "a step is 'send: …' or 'expect: …'", "");
-        None
-    }
-
-    fn written(&self, writer: &mut Writer) -> Out {
-        let (key, value) = match self {
-            HttpCheckStep::Send(request) => ("send", request.written(writer)),
-            HttpCheckStep::Expect(expect) => ("expect", expect.written(writer)),
-        };
-        Out::Map(vec![(key.to_owned(), value)])
-    }
-}
-
-/// A status, a range `200..299`, a list of them, or a map.
-impl Form for HttpExpect {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HttpExpect> {
-        match &node.kind {
-            Kind::Map(_) => {
-                let map = ExpectMap::read(node, reader)?;
-                Some(HttpExpect { negate: map.not, what: map.what? })
-            }
-            _ => Some(HttpExpect { negate: false, what: HttpExpectation::Status(ranges(node, reader)) }),
-        }
-    }
-
-    fn written(&self, writer: &mut Writer) -> Out {
-        match self {
-            HttpExpect { negate: false, what: HttpExpectation::Status(list) } => written_ranges(list),
-            HttpExpect { negate, what } => {
-                ExpectMap { not: *negate, what: Some(what.clone()) }.written(writer)
-            }
-        }
-    }
-}
-
+/// The program, or a map.
 #[derive(Clone)]
-struct ExpectMap {
-    not: bool,
-    what: Option<HttpExpectation>,
-}
+struct ProgramForm(CheckProgram);
 
-impl Fieldset for ExpectMap {
-    fn blank() -> ExpectMap {
-        ExpectMap { not: false, what: None }
+impl Fieldset for ProgramForm {
+    const MAIN: &'static str = "command";
+
+    fn blank() -> ProgramForm {
+        ProgramForm(CheckProgram {
+            command: String::new(),
+            path: String::new(),
+            keep_environment: false,
+            listener: None,
+        })
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let (mut status, mut status_matches, mut body, mut body_matches) = (None, None, None, None);
-        match self.what.take() {
-            None => {}
-            Some(HttpExpectation::Status(list)) => status = Some(list),
-            Some(HttpExpectation::StatusRegex(regex)) => status_matches = Some(regex),
-            Some(HttpExpectation::Body(bytes)) => body = Some(bytes),
-            Some(HttpExpectation::BodyRegex(regex)) => body_matches = Some(regex),
-        }
-        f.flag("not", &mut self.not);
-        f.with(
-            "status",
-            &mut status,
-            |node, reader| Some(Some(ranges(node, reader))),
-            |list, _| list.as_deref().map(written_ranges),
-        );
-        f.option::<Regex>("status_matches", &mut status_matches);
-        f.option::<Vec<u8>>("body", &mut body);
-        f.option::<Regex>("body_matches", &mut body_matches);
-        let mut said: Vec<HttpExpectation> = status.map(HttpExpectation::Status).into_iter().collect();
-        said.extend(status_matches.map(HttpExpectation::StatusRegex));
-        said.extend(body.map(HttpExpectation::Body));
-        said.extend(body_matches.map(HttpExpectation::BodyRegex));
-        if said.len() != 1 {
-            f.refuse("one of status, status_matches, body and body_matches is expected here", "");
-        }
-        self.what = said.pop();
-    }
-}
-
-fn ranges(node: &Node, reader: &mut Reader<'_>) -> Vec<(u16, u16)> {
-    let items = match &node.kind {
-        Kind::List(list) => list.iter().collect(),
-        _ => vec![node],
-    };
-    let parse = |text: &str| {
-        let (from, to) = text.split_once("..").unwrap_or((text, text));
-        Some((from.parse().ok()?, to.parse().ok()?))
-    };
-    let expected = "a status such as 200 or a range such as 200..399";
-    items.into_iter().filter_map(|item| super::leaf::parsed(item, expected, reader, parse)).collect()
-}
-
-fn written_ranges(list: &[(u16, u16)]) -> Out {
-    let one = |(from, to): &(u16, u16)| {
-        Out::word(if from == to { from.to_string() } else { format!("{from}..{to}") })
-    };
-    match list {
-        [range] => one(range),
-        list => Out::List(list.iter().map(one).collect()),
+        let CheckProgram { command, path, keep_environment, listener } = &mut self.0;
+        f.required("command", command);
+        f.value("path", path, &String::new());
+        f.flag("keep_environment", keep_environment);
+        let mut address = listener.as_ref().map(|(address, _)| address.clone());
+        let mut port = listener.as_ref().map(|(_, port)| port.clone());
+        f.option("site_address", &mut address);
+        f.option("site_port", &mut port);
+        *listener = address.map(|address| (address, port.unwrap_or_default()));
     }
 }
 

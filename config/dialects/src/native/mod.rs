@@ -22,6 +22,7 @@ mod process;
 mod reader;
 mod rules;
 mod site;
+mod steps;
 mod template;
 #[cfg(test)]
 mod tests;

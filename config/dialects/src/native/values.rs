@@ -74,6 +74,7 @@ pub(super) const NAMED: &[(&str, NameKind)] = &[
     ("var.txn", NameKind::Variable(Scope::Transaction)),
     ("var.req", NameKind::Variable(Scope::Request)),
     ("var.res", NameKind::Variable(Scope::Response)),
+    ("var.check", NameKind::Variable(Scope::Check)),
     ("pool.usable_servers", NameKind::UsableServers),
     ("site.connections", NameKind::SiteConnections),
 ];
@@ -99,6 +100,7 @@ pub(super) const SCOPES: &[(&str, Scope)] = &[
     ("txn", Scope::Transaction),
     ("req", Scope::Request),
     ("res", Scope::Response),
+    ("check", Scope::Check),
 ];
 
 /// Fields of the finished request: `log.` and the name.

@@ -183,6 +183,8 @@ pub enum Scope {
     Request,
     /// The response.
     Response,
+    /// One run of a health check.
+    Check,
 }
 
 /// Users that may authenticate.

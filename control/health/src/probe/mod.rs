@@ -4,11 +4,13 @@
 
 mod agent;
 mod errors;
-mod http;
-mod small;
+mod script;
 
 pub use agent::{AgentAnswer, AgentState};
 
+use crate::steps::machine::words;
+
+use crate::steps::{Connect, Subject};
 use plan::check::Probe;
 use plan::listener::ProxyVersion;
 use pool::{CheckStatus, ServerEndpoint};
@@ -118,18 +120,9 @@ impl Verdict {
 }
 
 /// Asks a server what `probe` says.
-pub async fn check(target: &Target, probe: &Probe, limits: Limits) -> Finding {
+pub async fn check(target: &Target, probe: &Probe, subject: &Subject, limits: Limits) -> Finding {
     let mut attempt = Attempt::new(target, limits);
-    let verdict = match probe {
-        Probe::Tcp => attempt.connect().await.map(|stream| {
-            // A reset leaves nothing behind on either side; there is nothing to lose.
-            stream.reset_on_close();
-            Verdict::new(CheckStatus::L4Ok, None, "")
-        }),
-        Probe::Http(steps) => http::check(&mut attempt, steps).await,
-        Probe::Postgres { user } => small::postgres(&mut attempt, user).await,
-        Probe::Redis => small::redis(&mut attempt).await,
-    };
+    let verdict = script::check(&mut attempt, probe, subject).await;
     attempt.finding(verdict)
 }
 
@@ -173,14 +166,36 @@ impl<'a> Attempt<'a> {
 
     /// Connects, and sends the PROXY header. From then on the time for the answer runs.
     async fn connect(&mut self) -> Result<Stream, Verdict> {
-        let opened = self.within(open(self.target)).await?;
+        self.connect_to(self.target.clone()).await
+    }
+
+    /// The same as a step of a script says.
+    async fn connect_as(&mut self, connect: &Connect) -> Result<Stream, Verdict> {
+        let mut target = self.target.clone();
+        let elsewhere = Target::new(&target.endpoint, connect.address, connect.port);
+        target.endpoint = elsewhere.endpoint;
+        if !connect.as_server {
+            target.send_proxy = None;
+        }
+        if connect.send_proxy {
+            target.send_proxy = Some(ProxyVersion::V1);
+        }
+        self.connect_to(target).await
+    }
+
+    async fn connect_to(&mut self, target: Target) -> Result<Stream, Verdict> {
+        self.late = CheckStatus::L4Timeout;
+        if self.limits.answer.is_some() {
+            self.deadline = Instant::now() + self.limits.connect;
+        }
+        let opened = self.within(open(&target)).await?;
         let mut stream = opened.map_err(|error| errors::of_connect(&error))?;
         self.late = CheckStatus::L7Timeout;
         self.left = ANSWER_BYTES;
         if let Some(answer) = self.limits.answer {
             self.deadline = Instant::now() + answer;
         }
-        if let Some(version) = self.target.send_proxy {
+        if let Some(version) = target.send_proxy {
             let header = proxy_header(version, &stream);
             self.send(&mut stream, &header).await?;
         }
@@ -258,11 +273,6 @@ fn proxy_header(version: ProxyVersion, stream: &Stream) -> Vec<u8> {
         ProxyVersion::V2 => wire::proxy::write_v2(&mut header, &Peers::OfSocket),
     }
     header
-}
-
-/// Text of a server: bytes that are no UTF-8 replaced.
-fn words(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_BYTES)]).trim_end().to_string()
 }
 
 fn shortened(mut text: String) -> String {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use plan::check::{HttpCheckRequest, HttpCheckStep, HttpExpect, HttpExpectation};
+use crate::steps::Subject;
+use plan::check::{Expect, Expectation, HttpCheckRequest, Script, Step, StepAct};
+use plan::rule::Template;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,12 +54,16 @@ async fn refusing() -> Target {
     Target::new(&ServerEndpoint::Tcp(listener.local_addr().unwrap()), None, None)
 }
 
-fn http(steps: &[HttpCheckStep]) -> Probe {
-    Probe::Http(steps.to_vec())
+async fn check(target: &Target, probe: &Probe, limits: Limits) -> Finding {
+    super::check(target, probe, &Subject::default(), limits).await
 }
 
-fn expect(negate: bool, what: HttpExpectation) -> HttpCheckStep {
-    HttpCheckStep::Expect(HttpExpect { negate, what })
+fn http(acts: &[StepAct]) -> Probe {
+    Probe::Script(Script { steps: acts.iter().cloned().map(Step::from).collect(), ..Script::default() })
+}
+
+fn expect(negate: bool, what: Expectation) -> StepAct {
+    StepAct::Expect(Expect { negate, ..Expect::from(what) })
 }
 
 /// `code` as the log prints it, -1 for none.
@@ -145,9 +151,9 @@ async fn http_answers() {
 #[tokio::test]
 async fn http_expectations() {
     use CheckStatus::{L7Ok, L7Rsp, L7Status};
-    use HttpExpectation::{Body, BodyRegex, Status, StatusRegex};
+    use Expectation::{Regex as BodyRegex, Status, StatusRegex, Text as Body};
     let regex = |text: &str| regex::bytes::Regex::new(text).unwrap();
-    let cases: Vec<(HttpCheckStep, CheckStatus, &str)> = vec![
+    let cases: Vec<(StepAct, CheckStatus, &str)> = vec![
         (expect(false, Status(vec![(200, 299)])), L7Ok, ""),
         (expect(false, Status(vec![(100, 199), (500, 599)])), L7Status, "OK"),
         (expect(true, Status(vec![(200, 200)])), L7Status, "OK"),
@@ -175,13 +181,13 @@ async fn http_expectations() {
 #[tokio::test]
 async fn http_steps_run_in_order_and_all_must_hold() {
     let send = |target: &str| {
-        HttpCheckStep::Send(HttpCheckRequest {
+        StepAct::Request(HttpCheckRequest {
             method: "GET".into(),
-            target: target.into(),
+            target: Template::fixed(target),
             ..Default::default()
         })
     };
-    let status = |n| expect(false, HttpExpectation::Status(vec![(n, n)]));
+    let status = |n| expect(false, Expectation::Status(vec![(n, n)]));
     let target = server(|mut stream| async move {
         let mut request = [0; 4096];
         let n = stream.read(&mut request).await.unwrap();
@@ -196,34 +202,16 @@ async fn http_steps_run_in_order_and_all_must_hold() {
     assert_eq!(summary(&check(&target, &fails, PATIENT).await), (CheckStatus::L7Status, 503, "No"));
 }
 
-#[test]
-fn http_request_bytes() {
-    let text =
-        |request: &HttpCheckRequest| String::from_utf8(super::http::written(request, "10.0.0.1:80")).unwrap();
-    assert_eq!(text(&HttpCheckRequest::default()), "OPTIONS / HTTP/1.0\r\n\r\n");
-    let full = HttpCheckRequest {
-        method: "POST".into(),
-        target: "/y".into(),
-        minor: 1,
-        headers: vec![("Host".into(), "foo".into())],
-        body: b"hello".to_vec(),
-    };
-    let expected = "POST /y HTTP/1.1\r\nHost: foo\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
-    assert_eq!(text(&full), expected);
-    let bare = HttpCheckRequest { minor: 1, ..HttpCheckRequest::default() };
-    assert_eq!(text(&bare), "OPTIONS / HTTP/1.1\r\nhost: 10.0.0.1:80\r\nconnection: close\r\n\r\n");
-}
-
 #[tokio::test]
 async fn postgres_and_redis() {
     use CheckStatus::{L7Ok, L7Rsp, L7Status};
     let postgres = Probe::Postgres { user: "probe".into() };
     let cases: [(&Probe, &'static [u8], CheckStatus, &str); 9] = [
         (&postgres, b"R\0\0\0\x08\0\0\0\0", L7Ok, "PostgreSQL server is ok"),
-        (&postgres, b"E\0\0\0\x1dSFATAL\0C57P03\0Mstarting\0\0", L7Status, "FATAL 57P03: starting"),
+        (&postgres, b"E\0\0\0\x1dSFATAL\0C57P03\0Mstarting\0\0", L7Rsp, "FATAL"),
         (&postgres, b"HTTP/1.0 200 OK\r\n\r\n", L7Status, "PostgreSQL unknown error"),
-        (&postgres, b"", L7Rsp, "closed without an answer"),
-        (&postgres, b"R\0\0", L7Rsp, "closed inside the answer"),
+        (&postgres, b"", L7Rsp, "TCPCHK got an empty response at step 3"),
+        (&postgres, b"R\0\0", L7Status, "PostgreSQL unknown error"),
         (&Probe::Redis, b"+PONG\r\n", L7Ok, "Redis server is ok"),
         (
             &Probe::Redis,
@@ -232,7 +220,7 @@ async fn postgres_and_redis() {
             "-NOAUTH Authentication required.",
         ),
         (&Probe::Redis, b"HTTP/1.0 200 OK\r\n\r\n", L7Status, "HTTP/1.0 200 OK"),
-        (&Probe::Redis, b"+PO", L7Rsp, "closed inside the answer"),
+        (&Probe::Redis, b"+PO", L7Status, "+PO"),
     ];
     for (probe, answer, status, text) in cases {
         let finding = check(&answering(answer).await, probe, PATIENT).await;
@@ -246,7 +234,7 @@ async fn an_answer_that_does_not_come_ends_at_the_deadline() {
     for (probe, start) in [
         (&http(&[]), &b""[..]),
         (&http(&[]), b"HTTP/1.0 20"),
-        (&http(&[expect(false, HttpExpectation::Body(b"x".to_vec()))]), b"HTTP/1.0 200 OK\r\n\r\nabc"),
+        (&http(&[expect(false, Expectation::Text(b"x".to_vec()))]), b"HTTP/1.0 200 OK\r\n\r\nabc"),
         (&postgres, b"R\0"),
         (&Probe::Redis, b"+P"),
     ] {
@@ -300,10 +288,9 @@ async fn never_more_than_the_limit_is_read() {
             }
         })
         .await;
-        let body = expect(false, HttpExpectation::Body(b"needle".to_vec()));
+        let body = expect(false, Expectation::Text(b"needle".to_vec()));
         let mut attempt = Attempt::new(&target, PATIENT);
-        let Probe::Http(steps) = http(&[body]) else { unreachable!() };
-        let verdict = super::http::check(&mut attempt, &steps).await;
+        let verdict = super::script::check(&mut attempt, &http(&[body]), &Subject::default()).await;
         let finding = attempt.finding(verdict);
         assert_eq!(finding.status, CheckStatus::L7Rsp, "{}", head.escape_ascii());
         assert_eq!(attempt.left, 0, "{}", head.escape_ascii());

@@ -121,7 +121,7 @@ fn server(name: &str, address: SocketAddr, interval: Duration) -> plan::Server {
 }
 
 fn pool_of(servers: Vec<plan::Server>) -> plan::Pool {
-    let probe = Some(Probe::Http(Vec::new()));
+    let probe = Some(Probe::Script(plan::check::Script::default()));
     plan::Pool { name: "web".into(), servers, probe, log_checks: true, ..plan::Pool::default() }
 }
 

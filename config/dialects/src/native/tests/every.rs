@@ -1,6 +1,10 @@
 //! A plan in which every field has a value that is not its default, and every variant stands.
 
-use plan::check::{AgentCheck, Check, HttpCheckRequest, HttpCheckStep, HttpExpect, HttpExpectation, Probe};
+use plan::check::{
+    AgentCheck, Check, CheckConnect, CheckProgram, Expect, Expectation, FailAs, HeaderExpectation,
+    HttpCheckRequest, LateAs, MysqlLogin, MysqlProtocol, PassAs, Probe, Script, ScriptProtocol, Step,
+    StepAct, TextExpectation,
+};
 use plan::listener::{Bind, BindAddress, ProxyVersion};
 use plan::log::{LogAddress, LogFormat, LogHeader, LogPlan, LogTarget, Severity};
 use plan::network::{Network, Networks};
@@ -635,32 +639,99 @@ fn pools() -> Vec<Pool> {
 }
 
 fn probes() -> Vec<Probe> {
-    let expect = |negate, what| HttpCheckStep::Expect(HttpExpect { negate, what });
+    let expect = |negate, what| StepAct::Expect(Expect { negate, ..Expect::from(what) });
     let send = |method: &str, minor| {
-        HttpCheckStep::Send(HttpCheckRequest { method: method.into(), minor, ..HttpCheckRequest::default() })
+        StepAct::Request(HttpCheckRequest { method: method.into(), minor, ..HttpCheckRequest::default() })
     };
-    let full = HttpCheckStep::Send(HttpCheckRequest {
+    let full = StepAct::Request(HttpCheckRequest {
         method: "POST".into(),
-        target: "/h".into(),
+        target: Template::fixed("/h"),
         minor: 1,
-        headers: vec![("host".into(), "a".into()), ("x".into(), "b".into())],
-        body: b"\xff".to_vec(),
+        headers: vec![("host".into(), Template::fixed("a")), ("x".into(), Template::fixed("b"))],
+        body: Template::fixed(b"\xff".to_vec()),
     });
-    vec![
+    let http = |acts: Vec<StepAct>| {
+        Probe::Script(Script { steps: acts.into_iter().map(Step::from).collect(), ..Script::default() })
+    };
+    let mut probes = vec![
         Probe::Tcp,
         Probe::Redis,
+        Probe::Ldap,
+        Probe::TlsHello,
+        Probe::Mysql(None),
+        Probe::Mysql(Some(MysqlLogin { user: "u".into(), protocol: MysqlProtocol::V41 })),
+        Probe::Mysql(Some(MysqlLogin { user: "u".into(), protocol: MysqlProtocol::Old })),
+        Probe::Smtp { hello: "EHLO a.test".into() },
         Probe::Postgres { user: "u".into() },
-        Probe::Http(vec![]),
-        Probe::Http(vec![send("GET", 0)]),
-        Probe::Http(vec![send("GET", 1), expect(false, HttpExpectation::Status(vec![(200, 200)]))]),
-        Probe::Http(vec![
-            send("G T", 0),
-            expect(true, HttpExpectation::Status(vec![(200, 399), (404, 404)])),
-        ]),
-        Probe::Http(vec![expect(false, HttpExpectation::Status(vec![]))]),
-        Probe::Http(vec![expect(false, HttpExpectation::StatusRegex(regex("^2"))), full]),
-        Probe::Http(vec![send("GET", 0), expect(false, HttpExpectation::Body(b"\xffok".to_vec()))]),
-        Probe::Http(vec![send("GET", 0), expect(true, HttpExpectation::BodyRegex(regex("ok")))]),
+        Probe::Program(CheckProgram {
+            command: "/bin/true".into(),
+            path: "/bin".into(),
+            keep_environment: true,
+            listener: Some(("127.0.0.1".into(), "80".into())),
+        }),
+        http(vec![]),
+        http(vec![send("GET", 0)]),
+        http(vec![send("GET", 1), expect(false, Expectation::Status(vec![(200, 200)]))]),
+        http(vec![send("G T", 0), expect(true, Expectation::Status(vec![(200, 399), (404, 404)]))]),
+        http(vec![expect(false, Expectation::Status(vec![]))]),
+        http(vec![expect(false, Expectation::StatusRegex(regex("^2"))), full]),
+        http(vec![send("GET", 0), expect(false, Expectation::Text(b"\xffok".to_vec()))]),
+        http(vec![send("GET", 0), expect(true, Expectation::Regex(regex("ok")))]),
+    ];
+    probes.extend([http(every_act()), every_script()]);
+    probes
+}
+
+fn every_script() -> Probe {
+    let steps = every_act().into_iter().map(|act| Step { act, comment: Some("a remark".into()) }).collect();
+    Probe::Script(Script { protocol: ScriptProtocol::Bytes, steps, send_state: true, stop_on_404: true })
+}
+
+fn every_act() -> Vec<StepAct> {
+    let text = |text: &str| Template::fixed(text);
+    let header = |name, value| {
+        StepAct::Expect(Expect::from(Expectation::Header(HeaderExpectation {
+            name,
+            value,
+            whole_line: true,
+        })))
+    };
+    let one = Expect {
+        negate: true,
+        what: Expectation::HexTemplate(text("41")),
+        least: Some(0),
+        passes_as: PassAs::Conditional,
+        fails_as: Some(FailAs::WrongStatus),
+        late_as: LateAs::Layer4,
+        on_success: Some(text("fine")),
+        on_error: Some(text("bad")),
+        code: Some(Expr::of(Fetch::Status)),
+    };
+    let of = |what| StepAct::Expect(Expect::from(what));
+    vec![
+        StepAct::Connect(CheckConnect {
+            as_server: true,
+            address: Some("10.0.0.9".parse().unwrap()),
+            port: Some(Expr::of(Fetch::Variable(Scope::Check, "port".into()))),
+            send_proxy: true,
+            linger: true,
+        }),
+        StepAct::Connect(CheckConnect::default()),
+        StepAct::Send(text("PING\r\n")),
+        StepAct::SendHex(text("41")),
+        StepAct::Set(Scope::Check, "a".into(), Expr::of(Fetch::ServerName)),
+        StepAct::SetText(Scope::Session, "b".into(), text("x")),
+        StepAct::Unset(Scope::Check, "a".into()),
+        StepAct::Remark,
+        StepAct::Expect(one),
+        of(Expectation::Binary(b"\0\xff".to_vec())),
+        of(Expectation::HexRegex(regex("^41"))),
+        of(Expectation::Template(text("a"))),
+        header(TextExpectation::Regex(regex("^x-")), None),
+        header(
+            TextExpectation::Text(TextMatch::Prefix, text("x-")),
+            Some(TextExpectation::Text(TextMatch::Exact, text("1"))),
+        ),
     ]
 }
 
