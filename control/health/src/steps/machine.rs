@@ -329,7 +329,7 @@ impl<'p> Machine<'p> {
         self.answer = Some(answer);
         let answer = self.answer.as_ref()?;
         if let Err(error) = taken
-            && !(answer.has_head() && !judge::is_of_body(&expect.what))
+            && (!answer.has_head() || judge::is_of_body(&expect.what))
         {
             return Some(Todo::Done(invalid(error)));
         }

@@ -63,8 +63,8 @@ impl Talk {
         match self {
             Talk::Postgres => of_postgres(received, closed),
             Talk::Redis => of_redis(received, closed),
-            Talk::MysqlGreeting => of_mysql(mysql::parse_greeting(received), closed),
-            Talk::MysqlResult => of_mysql(mysql::parse_result(received), closed),
+            Talk::MysqlGreeting => of_mysql(&mysql::parse_greeting(received), closed),
+            Talk::MysqlResult => of_mysql(&mysql::parse_result(received), closed),
             Talk::SmtpLine => of_smtp(received, closed, |_| true),
             Talk::SmtpGreeting | Talk::SmtpHello | Talk::SmtpQuit => {
                 of_smtp(received, closed, |code| (200..300).contains(&code))
@@ -115,11 +115,11 @@ fn of_redis(received: &[u8], closed: bool) -> Heard {
     }
 }
 
-fn of_mysql(answer: Result<mysql::Answer<'_>, mysql::AnswerError>, closed: bool) -> Heard {
+fn of_mysql(answer: &Result<mysql::Answer<'_>, mysql::AnswerError>, closed: bool) -> Heard {
     match answer {
         Ok(mysql::Answer::Greeting(version)) => pass(words(version)),
         Ok(mysql::Answer::Accepted) => pass(""),
-        Ok(mysql::Answer::Error { code, message }) => wrong(code, words(message)),
+        Ok(mysql::Answer::Error { code, message }) => wrong(*code, words(message)),
         Ok(mysql::Answer::Partial) if !closed => Heard::Wait,
         Ok(mysql::Answer::Partial) | Err(_) => invalid("no packet of MySQL"),
     }

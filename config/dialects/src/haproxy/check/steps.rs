@@ -178,7 +178,7 @@ fn hex(cursor: &mut Cursor<'_>) -> Done<Vec<u8>> {
         .chars()
         .map(|c| c.to_digit(16).map(|digit| digit as u8))
         .collect::<Option<_>>()
-        .filter(|digits: &Vec<u8>| !digits.is_empty() && digits.len() % 2 == 0)
+        .filter(|digits: &Vec<u8>| !digits.is_empty() && digits.len().is_multiple_of(2))
         .ok_or_else(wrong)?;
     Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
