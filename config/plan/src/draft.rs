@@ -5,6 +5,7 @@ use crate::pool::Pool;
 use crate::process::Process;
 use crate::rule::Action;
 use crate::site::{RouteTarget, Site};
+use crate::table::Table;
 use crate::{Mode, Place};
 use std::collections::HashMap;
 
@@ -17,6 +18,8 @@ pub struct Draft {
     pub sites: Vec<Site>,
     /// Pools in order.
     pub pools: Vec<Pool>,
+    /// Tables in order.
+    pub tables: Vec<Table>,
     /// Remarks.
     pub notes: Vec<Note>,
     /// Problems that the dialect found.
@@ -49,6 +52,7 @@ impl Draft {
     pub fn merge(&mut self, other: Draft) {
         self.sites.extend(other.sites);
         self.pools.extend(other.pools);
+        self.tables.extend(other.tables);
         self.notes.extend(other.notes);
         self.problems.extend(other.problems);
         self.process.merge(other.process);
@@ -59,6 +63,7 @@ impl Draft {
         let mut problems = std::mem::take(&mut self.problems);
         self.check_sites(&mut problems);
         self.check_pools(&mut problems);
+        same_names("table", self.tables.iter().map(|t| (&t.name, &t.place)), &mut problems);
         if problems.is_empty() { Ok(Plan { draft: self }) } else { Err(problems) }
     }
 

@@ -7,6 +7,7 @@ use crate::pages::ErrorPages;
 use crate::place::Place;
 use crate::rule::{Expr, Rules};
 use crate::site::{HttpOptions, Statistics};
+use crate::table::StickRule;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub struct Pool {
     pub retry: Retry,
     /// Persistence by cookie.
     pub cookie: Option<Cookie>,
+    /// Persistence by table, for requests that no cookie binds.
+    pub stick: Vec<StickRule>,
+    /// Those that remember the server when it answers.
+    pub stick_response: Vec<StickRule>,
     /// What checks ask; servers without `check` are not asked.
     pub probe: Option<Probe>,
     /// Each check outcome becomes a log line.
@@ -110,6 +115,8 @@ pub struct Server {
     pub idle_connections: Option<u32>,
     /// Location prefix for redirects instead of proxying.
     pub redirect_prefix: Option<String>,
+    /// Tables never remember it.
+    pub non_stick: bool,
 }
 
 impl Server {
@@ -137,6 +144,7 @@ impl Server {
             cut_backups_when_up: false,
             idle_connections: None,
             redirect_prefix: None,
+            non_stick: false,
         }
     }
 }

@@ -161,6 +161,7 @@ impl Desk {
         if let (Some(process), Some(cycle)) = (self.process.get(), self.cycle.load_full()) {
             let readings = view::readings(process, &cycle);
             process.rates.lock().sample(crate::process::unix_ms(), readings);
+            cycle.tables.sweep();
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use tables::Tables;
 use telemetry::{Line, LogIdentity, LogRoute, SiteStats};
 use wire::http1::Limits;
 
@@ -16,6 +17,8 @@ use wire::http1::Limits;
 pub(crate) struct Cycle {
     pub plan: Plan,
     pub pools: Arc<HashMap<String, Arc<Pool>>>,
+    /// Stick tables.
+    pub tables: Arc<Tables>,
     /// HTTP sites by name.
     pub http: Arc<web::Sites>,
     /// TCP sites by name.
@@ -110,14 +113,25 @@ impl Cycle {
         let sites = site_states(&plan, process, previous);
         let listeners = open_listeners(&plan, &sites, previous, opened, &mut problems);
         let pools = Arc::new(build_pools(&plan, process, previous, &mut problems));
+        let tables = Arc::new(build_tables(&plan, process, previous));
         let mut logs = Logs { process, plan: &plan, problems: &mut problems };
         let pool_logs =
             Arc::new(plan.pools.iter().map(|p| (p.name.clone(), logs.route(&p.event_logs, None))).collect());
         let log = logs.route(&plan.process.logs, None);
-        let http = Arc::new(http_sites(&plan, &sites, &pools, &mut logs));
-        let tcp = Arc::new(tcp_sites(&plan, &sites, &pools, &mut logs));
+        let http = Arc::new(http_sites(&plan, &sites, &pools, &tables, &mut logs));
+        let tcp = Arc::new(tcp_sites(&plan, &sites, &pools, &tables, &mut logs));
         if problems.is_empty() {
-            Ok(Cycle { plan, pools, http, tcp, listeners: Mutex::new(listeners), sites, pool_logs, log })
+            Ok(Cycle {
+                plan,
+                pools,
+                tables,
+                http,
+                tcp,
+                listeners: Mutex::new(listeners),
+                sites,
+                pool_logs,
+                log,
+            })
         } else {
             Err(problems)
         }
@@ -317,10 +331,22 @@ impl Ways {
     }
 }
 
+/// Tables that did not change keep their entries.
+fn build_tables(plan: &Plan, process: &Process, previous: Option<&Cycle>) -> Tables {
+    let clock = process.clock.clone();
+    Tables::build(
+        &plan.tables,
+        previous.map(|cycle| &*cycle.tables),
+        Arc::new(move || clock.now_ms()),
+        |_| None,
+    )
+}
+
 fn http_sites(
     plan: &Plan,
     states: &[Arc<SiteState>],
     pools: &Arc<HashMap<String, Arc<Pool>>>,
+    tables: &Arc<Tables>,
     logs: &mut Logs<'_>,
 ) -> web::Sites {
     let head_bytes = plan.process.head_bytes.unwrap_or(Limits::default().head_bytes);
@@ -334,6 +360,7 @@ fn http_sites(
             pools: Arc::clone(pools),
             routes,
             default_pool,
+            tables: Arc::clone(tables),
             limits,
             log,
             line,
@@ -349,6 +376,7 @@ fn tcp_sites(
     plan: &Plan,
     states: &[Arc<SiteState>],
     pools: &Arc<HashMap<String, Arc<Pool>>>,
+    tables: &Arc<Tables>,
     logs: &mut Logs<'_>,
 ) -> TcpSites {
     let log_process = Arc::new(logs.process.log.clone());
@@ -361,6 +389,7 @@ fn tcp_sites(
             pools: Arc::clone(pools),
             routes,
             default_pool,
+            tables: Arc::clone(tables),
             log,
             line,
             error_line,

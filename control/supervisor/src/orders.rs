@@ -21,9 +21,10 @@ impl Desk {
             ["show", "startup-logs"] => Answer::data(format!("{}\n", process.startup_log())),
             ["show", "activity"] => Answer::data(activity(&process)),
             ["show", "threads"] => Answer::data(threads(&process)),
-            ["show", "cache" | "peers" | "table" | "resolvers"] if order.arguments.is_empty() => {
-                Answer::done()
-            }
+            ["show", "table"] => table_answer(tables::orders::show, &cycle, order),
+            ["set", "table"] => table_answer(tables::orders::set, &cycle, order),
+            ["clear", "table"] => table_answer(tables::orders::clear, &cycle, order),
+            ["show", "cache" | "peers" | "resolvers"] if order.arguments.is_empty() => Answer::done(),
             ["show", "map" | "acl"] if order.arguments.is_empty() => {
                 Answer::data("# id (file) description\n")
             }
@@ -45,10 +46,21 @@ impl Desk {
     }
 }
 
+fn table_answer(
+    run: fn(&tables::Tables, &[&str]) -> Result<String, String>,
+    cycle: &Cycle,
+    order: &Order,
+) -> Answer {
+    let words: Vec<&str> = order.arguments.iter().map(String::as_str).collect();
+    match run(&cycle.tables, &words) {
+        Ok(text) => Answer::data(text),
+        Err(what) => Answer::error(what),
+    }
+}
+
 /// There is nothing that the command could be about.
 fn nothing(words: &[&str]) -> String {
     match words.last() {
-        Some(&"table") => "No such table\n".into(),
         Some(&"map") => "Unknown map identifier. Please use #<id> or <file>.\n".into(),
         Some(&"acl") => "Unknown ACL identifier. Please use #<id> or <file>.\n".into(),
         Some(&"resolvers") => "Can't find that resolvers section\n".into(),

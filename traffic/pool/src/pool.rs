@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use plan::ServerAddress;
 use plan::pool::{Balance, HashMethod};
+use plan::table::ServerKey;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -203,6 +204,14 @@ impl Pool {
     /// A server by number.
     pub fn server_by_id(&self, id: u32) -> Option<Arc<Server>> {
         self.core.roster.load().by_id(id).map(|member| Arc::clone(member))
+    }
+
+    /// The server that a stick table means by this text.
+    pub fn server_by_key(&self, kind: ServerKey, key: &str) -> Option<Arc<Server>> {
+        match kind {
+            ServerKey::Name => self.server(key),
+            ServerKey::Address => self.servers().iter().find(|s| s.stick_key(kind) == key).cloned(),
+        }
     }
 
     /// The server with this value of the persistence cookie.

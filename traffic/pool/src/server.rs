@@ -8,6 +8,7 @@ use crate::report::CheckReport;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use plan::ServerAddress;
+use plan::table::ServerKey;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -219,6 +220,15 @@ pub(crate) struct Household {
 }
 
 impl Server {
+    /// What stick tables call it.
+    pub fn stick_key(&self, kind: ServerKey) -> String {
+        match (kind, self.address()) {
+            (ServerKey::Name, _) => self.plan.name.clone(),
+            (ServerKey::Address, ServerEndpoint::Tcp(address)) => address.to_string(),
+            (ServerKey::Address, ServerEndpoint::Unix(path)) => path.display().to_string(),
+        }
+    }
+
     /// A server of `house`; `before` is the same server in the cycle before.
     pub(crate) fn new(
         plan: &plan::Server,

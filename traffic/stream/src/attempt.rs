@@ -58,6 +58,8 @@ struct Tries {
     tried: Vec<u32>,
     /// The only server that may be tried again.
     bound: Option<Arc<Server>>,
+    /// The server that a stick table remembers; it is asked first.
+    stuck: Option<Arc<Server>>,
     left: u32,
     last: Option<Cause>,
 }
@@ -65,7 +67,9 @@ struct Tries {
 /// Connects to a server of `pool`.
 pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Linked, Cause> {
     session.times.asked = Some(clock::now());
-    let mut tries = Tries { tried: Vec::new(), bound: None, left: pool.plan.retry.tries, last: None };
+    let mut stores = tables::Stores::default();
+    let stuck = if pool.plan.stick.is_empty() { None } else { stuck(session, pool, &mut stores) };
+    let mut tries = Tries { tried: Vec::new(), bound: None, stuck, left: pool.plan.retry.tries, last: None };
     loop {
         let slot = match acquire(session, pool, &tries).await {
             Ok(slot) => slot,
@@ -81,6 +85,7 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
         session.ticket.seat().at_server(server.plan.id);
         match connect(session, pool, &server).await {
             Ok(connection) => {
+                remember(session, pool, &server, stores);
                 return Ok(Linked { stream: session.connected(&server, connection), slot: Some(slot) });
             }
             Err(cause) => tries.failed(session, pool, &server, cause)?,
@@ -106,6 +111,7 @@ impl Tries {
             return Err(cause);
         }
         self.left -= 1;
+        self.stuck = None;
         self.last = Some(cause);
         session.retries += 1;
         match pool.plan.retry.redispatch {
@@ -116,12 +122,42 @@ impl Tries {
     }
 }
 
+/// Runs the rules of stick tables: the server they remember, and what they want to remember.
+fn stuck(session: &Session, pool: &Pool, stores: &mut tables::Stores) -> Option<Arc<Server>> {
+    let mut found = None;
+    let scene = Scene { session, over: true };
+    session.site.tables.stick(&pool.plan.stick, &scene, stores, &mut |remembered| {
+        found = server_of(pool, &remembered);
+        found.is_some()
+    });
+    found
+}
+
+fn server_of(pool: &Pool, remembered: &tables::Remembered) -> Option<Arc<Server>> {
+    let by_key = remembered.key.as_ref().and_then(|(kind, key)| pool.server_by_key(*kind, key));
+    let server = by_key.or_else(|| pool.server_by_id(remembered.id?));
+    server.filter(|server| server.is_usable())
+}
+
+/// Remembers the server that the connection stands to.
+fn remember(session: &Session, pool: &Pool, server: &Server, mut stores: tables::Stores) {
+    let rules = &pool.plan.stick_response;
+    if !rules.is_empty() {
+        let scene = Scene { session, over: true };
+        session.site.tables.stick(rules, &scene, &mut stores, &mut |_| false);
+    }
+    if !stores.is_empty() && !server.plan.non_stick {
+        let now = session.site.tables.now();
+        stores.remember(server.plan.id, now, |kind| server.stick_key(kind));
+    }
+}
+
 /// A place at a server, waiting in a queue if need be.
 async fn acquire(session: &mut Session, pool: &Arc<Pool>, tries: &Tries) -> Result<Slot, Cause> {
     let key = key(session, pool);
     let admission = pool.admit(&Ask {
         key: key.as_deref(),
-        bound: tries.bound.as_ref(),
+        bound: tries.bound.as_ref().or(tries.stuck.as_ref()),
         force_bound: tries.bound.is_some(),
         tried: &tries.tried,
         worker: session.local.worker.index,

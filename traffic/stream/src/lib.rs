@@ -38,6 +38,8 @@ pub struct Site {
     pub routes: Vec<Option<Arc<Pool>>>,
     /// Pool without a matching route.
     pub default_pool: Option<Arc<Pool>>,
+    /// Stick tables.
+    pub tables: Arc<tables::Tables>,
     /// Where its log lines go; `None` = no log.
     pub log: Option<LogRoute>,
     /// Its log line, compiled.

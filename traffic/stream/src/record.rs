@@ -61,6 +61,8 @@ impl Session {
 
     /// Counts what is known at the end and writes the line.
     pub fn finish(&mut self) {
+        let moved = tables::Event::Bytes(self.bytes_in, self.bytes_out);
+        self.site.tables.count(&self.tracked, moved);
         if let Some(early) = self.early.take() {
             self.local.worker.buffers.give(*early);
         }

@@ -37,20 +37,22 @@ enum Verdict {
     Later,
 }
 
-/// Runs the connection rules; false when the connection is over. As for HAProxy, it then is no session and
+/// Runs the rules on the connection and on who connected; false when the connection is over. As for HAProxy, it then is no session and
 /// has no log line.
 pub(crate) fn on_connection(session: &mut Session) -> bool {
     let site = session.site.clone();
-    if site.plan.rules.connection.is_empty() {
-        return true;
+    for rules in [&site.plan.rules.connection, &site.plan.rules.session] {
+        if rules.is_empty() {
+            continue;
+        }
+        let verdict = run(rules, session, true);
+        if matches!(verdict, Verdict::Reject | Verdict::Drop) {
+            site.stats.at(session.local.worker.index).denied_connections.add(1);
+            vanish_if(&verdict, &session.stream);
+            return false;
+        }
     }
-    let verdict = run(&site.plan.rules.connection, session, true);
-    let refused = matches!(verdict, Verdict::Reject | Verdict::Drop);
-    if refused {
-        site.stats.at(session.local.worker.index).denied_connections.add(1);
-        vanish_if(&verdict, &session.stream);
-    }
-    !refused
+    true
 }
 
 /// Runs the content rules of the site, waiting for bytes up to the inspection delay.
@@ -142,6 +144,15 @@ fn act(action: &Action, session: &mut Session, over: bool) {
                 session.captures.resize(index + 1, Vec::new());
             }
             session.captures[*index] = text.unwrap_or_default();
+        }
+        Action::Track(track) => {
+            if let Some(key) = value(session, &track.key) {
+                let site = session.site.clone();
+                site.tables.track(&mut session.tracked, session.tracking, track, &key);
+            }
+        }
+        Action::ChangeTracked(change) => {
+            session.site.tables.change(&session.tracked, change, |expr| value(session, expr));
         }
         _ => {}
     }

@@ -2,6 +2,7 @@
 
 use crate::session::Session;
 use plan::rule::{Condition, Expr, Facts, Fetch, Test, Value};
+use plan::table::TableLookup;
 use std::ops::ControlFlow;
 
 /// A connection as rules see it.
@@ -31,6 +32,10 @@ impl Facts for Scene<'_> {
             let _ = each(value);
         }
     }
+
+    fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
+        self.session.site.tables.look_up(lookup, value)
+    }
 }
 
 impl Scene<'_> {
@@ -59,6 +64,12 @@ impl Scene<'_> {
             Fetch::InspectionOver => Value::Bool(self.over),
             Fetch::Random(bound) => Value::Int(i64::from(random(*bound))),
             Fetch::Date(offset) => Value::Int(crate::session::wall_us() / 1_000_000 + offset),
+            Fetch::Table(fetch) => {
+                let client = session.client.ip().map(|client| client.ip());
+                session.site.tables.fetch(fetch, client, &session.tracked)?
+            }
+            Fetch::TableUsed(name) => Value::Int(session.site.tables.count_of(name, false)?),
+            Fetch::TableFree(name) => Value::Int(session.site.tables.count_of(name, true)?),
             _ => return None,
         })
     }

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tables::{Level, Tracked};
 use tasks::copy::{Copy, End, Side, Silence, Tunnel, both};
 use tasks::{Buffer, Deadline, Fired, Stream, clock};
 use telemetry::Cause;
@@ -39,6 +40,10 @@ pub(crate) struct Session {
     pub cuts: u64,
     pub server_address: Option<SocketAddr>,
     pub variables: Variables,
+    /// What it tracks in stick tables.
+    pub tracked: Tracked,
+    /// How long what a rule begins to track now is tracked.
+    pub tracking: Level,
     pub captures: Vec<Vec<u8>>,
     pub times: Times,
     /// Acceptance, Unix microseconds; 0 when nobody will ask.
@@ -84,6 +89,8 @@ async fn run(session: &mut Session) {
     }
     session.site.stats.at(session.local.worker.index).sessions.add(1);
     session.ticket.seat().begin();
+    session.site.tables.count(&session.tracked, tables::Event::Session);
+    session.tracking = Level::Content;
     match Box::pin(open(session)).await {
         Ok(linked) => {
             session.linked = Some(linked);
@@ -162,6 +169,8 @@ impl Session {
             cuts: 0,
             server_address: None,
             variables: Variables::default(),
+            tracked: Tracked::default(),
+            tracking: Level::Connection,
             captures: Vec::new(),
             bytes_in: 0,
             bytes_out: 0,

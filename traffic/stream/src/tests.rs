@@ -140,6 +140,7 @@ fn start(setup: Setup, servers: Vec<TcpListener>, log: std::path::PathBuf) -> Wo
     let (stats, process) = (Arc::new(SiteStats::new(1)), Arc::new(ProcessStats::new(1, 0)));
     let identity = LogIdentity { tag: "test".to_owned(), hostname: None, pid: 1 };
     let site = Arc::new(Site {
+        tables: tables::Tables::none(),
         stats: Arc::clone(&stats),
         pools: Arc::new(HashMap::from([("db".to_owned(), Arc::clone(&pool))])),
         routes: Vec::new(),

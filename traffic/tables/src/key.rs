@@ -177,7 +177,8 @@ mod tests {
         check(KeyKind::Ipv4, Value::text(b"none"), None);
         check(KeyKind::Ipv6, address("10.0.0.1"), Some("::ffff:10.0.0.1"));
         check(KeyKind::Integer, Value::text(b"42"), Some("42"));
-        check(KeyKind::Integer, Value::text(b"x"), None);
+        check(KeyKind::Integer, Value::text(b"x"), Some("0"));
+        check(KeyKind::Integer, Value::text(b""), None);
         check(KeyKind::Text(4), Value::text(b"abcdef"), Some("abcd"));
         check(KeyKind::Text(9), Value::text(b"a b\n\xff"), Some("a\\ b\\n\\xff"));
         check(KeyKind::Binary(4), Value::text(b"ab"), Some("61620000"));

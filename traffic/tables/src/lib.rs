@@ -10,6 +10,8 @@
 //! | [`table`], `shard` | the entries: found, made, expired, never more than the size |
 //! | [`ask`] | questions of fetches and converters |
 //! | [`tracked`] | what a connection or request tracks, and what it counts there |
+//! | [`stick`] | servers that clients stay at |
+//! | [`orders`] | runtime commands |
 //! | [`journal`] | changes in order, for peers |
 //!
 //! A table is cut into shards with a small lock each; an entry has a lock of its own, held for an addition or
@@ -21,9 +23,11 @@ pub mod ask;
 pub mod journal;
 pub mod key;
 pub mod layout;
+pub mod orders;
 pub mod rate;
 mod set;
 mod shard;
+pub mod stick;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -33,5 +37,6 @@ pub use key::Key;
 pub use layout::Layout;
 pub use rate::Rate;
 pub use set::{Clock, Tables};
+pub use stick::{Remembered, Stores};
 pub use table::{Entry, Table};
 pub use tracked::{Event, Level, Tracked};

@@ -3,9 +3,9 @@
 use crate::journal::Journal;
 use crate::key::Key;
 use crate::table::Table;
-use crate::tracked::Tracked;
-use plan::rule::Value;
-use plan::table::{Ask, TableFetch, TableKey, TableLookup};
+use crate::tracked::{Event, Level, Tracked};
+use plan::rule::{Expr, Value};
+use plan::table::{Amount, Ask, Change, TableFetch, TableKey, TableLookup, Track, TrackedChange};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -93,8 +93,9 @@ impl Tables {
     /// The key that is tracked in one table, looked up in another.
     fn elsewhere(&self, name: &str, key: &Key, ask: Ask) -> Option<Value<'static>> {
         let table = self.get(name)?;
-        let key = Key::of(table.plan.key, &key.value())?;
-        table.answer(&key, ask, self.now())
+        let (key, now) = (Key::of(table.plan.key, &key.value())?, self.now());
+        // As for HAProxy, no entry is made in the other table.
+        table.answer_about(table.find(&key, now).as_ref(), ask, now)
     }
 
     /// Answers a converter.
@@ -104,8 +105,53 @@ impl Tables {
         table.answer(&key, lookup.ask, self.now())
     }
 
+    /// Begins to track the key of `value`, unless the slot is in use, the table is full or this is no key.
+    pub fn track(&self, tracked: &mut Tracked, level: Level, track: &Track, value: &Value<'_>) -> bool {
+        let Some(table) = self.get(&track.table) else { return false };
+        let Some(key) = Key::of(table.plan.key, value) else { return false };
+        tracked.begin(level, track.slot, table, &key, self.now())
+    }
+
+    /// Changes what the entry of a slot keeps; `compute` gives the value of an expression.
+    pub fn change(
+        &self,
+        tracked: &Tracked,
+        change: &TrackedChange,
+        compute: impl FnOnce(&Expr) -> Option<Value<'static>>,
+    ) {
+        let amount = |amount: &Amount| match amount {
+            Amount::Fixed(number) => Some(*number),
+            Amount::Computed(expr) => Some(compute(expr)?.to_int()? as u32),
+        };
+        let now = self.now();
+        match &change.change {
+            Change::Add(counter, by) => {
+                if let Some(by) = amount(by) {
+                    tracked.add(change.slot, *counter, by, now);
+                }
+            }
+            Change::SetTag(value) => {
+                if let Some(value) = amount(value) {
+                    tracked.set_tag(change.slot, None, value, now);
+                }
+            }
+            Change::SetElement(element, value) => {
+                if let Some(value) = amount(value) {
+                    tracked.set_tag(change.slot, Some(*element), value, now);
+                }
+            }
+        }
+    }
+
+    /// Counts an event in what is tracked; costs nothing when nothing is.
+    pub fn count(&self, tracked: &Tracked, event: Event) {
+        if !tracked.is_empty() {
+            tracked.count(event, self.now());
+        }
+    }
+
     /// Entries of a table, or places that are left in it.
-    pub fn count(&self, name: &str, free: bool) -> Option<i64> {
+    pub fn count_of(&self, name: &str, free: bool) -> Option<i64> {
         let table = self.get(name)?;
         let used = table.used() as i64;
         Some(if free { i64::from(table.plan.size) - used } else { used })

@@ -29,9 +29,10 @@ pub enum Event {
     Bytes(u64, u64),
 }
 
-/// What is tracked. Empty for most, and then without memory.
+/// What is tracked. Nothing for most, and then it is one word.
 #[derive(Default)]
-pub struct Tracked(Vec<Hold>);
+#[allow(clippy::box_collection)] // a thin pointer, because every idle connection has one
+pub struct Tracked(Option<Box<Vec<Hold>>>);
 
 /// An entry that counts as long as this value lives.
 struct Hold {
@@ -56,12 +57,16 @@ impl Drop for Hold {
 impl Tracked {
     /// True when nothing is tracked.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.holds().is_empty()
+    }
+
+    fn holds(&self) -> &[Hold] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// Begins to track `key`, unless the slot is in use on this level or the table is full. True when it did.
     pub fn begin(&mut self, level: Level, slot: u8, table: &Arc<Table>, key: &Key, now: u64) -> bool {
-        if self.0.iter().any(|hold| hold.slot == slot && hold.level == level) {
+        if self.holds().iter().any(|hold| hold.slot == slot && hold.level == level) {
             return false;
         }
         let Some(entry) = table.obtain(key, now) else { return false };
@@ -70,20 +75,20 @@ impl Tracked {
             table.add(&entry, datum, 1, now);
         }
         table.changed(&entry, now);
-        self.0.push(Hold { slot, level, table: Arc::clone(table), entry });
+        self.0.get_or_insert_default().push(Hold { slot, level, table: Arc::clone(table), entry });
         true
     }
 
     /// The entry of a slot: that of the request before that of the connection.
     pub fn entry(&self, slot: u8) -> Option<(&Arc<Table>, &Arc<Entry>)> {
-        let in_slot = |level| self.0.iter().find(move |hold| hold.slot == slot && hold.level == level);
+        let in_slot = |level| self.holds().iter().find(move |hold| hold.slot == slot && hold.level == level);
         let hold = in_slot(Level::Content).or_else(|| in_slot(Level::Connection))?;
         Some((&hold.table, &hold.entry))
     }
 
     /// Counts an event in every slot.
     pub fn count(&self, event: Event, now: u64) {
-        for hold in &self.0 {
+        for hold in self.holds() {
             let shadowed = hold.level == Level::Connection && self.is_in_use(hold.slot);
             if !shadowed || event == Event::Session {
                 hold.count(event, now);
@@ -93,13 +98,13 @@ impl Tracked {
 
     /// Counts an event in one slot only.
     pub fn count_in(&self, slot: u8, event: Event, now: u64) {
-        if let Some(hold) = self.0.iter().rev().find(|hold| hold.slot == slot) {
+        if let Some(hold) = self.holds().iter().rev().find(|hold| hold.slot == slot) {
             hold.count(event, now);
         }
     }
 
     fn is_in_use(&self, slot: u8) -> bool {
-        self.0.iter().any(|hold| hold.slot == slot && hold.level == Level::Content)
+        self.holds().iter().any(|hold| hold.slot == slot && hold.level == Level::Content)
     }
 
     /// Adds to a general purpose counter of a slot.
@@ -124,7 +129,9 @@ impl Tracked {
 
     /// Ends what was tracked for one request.
     pub fn into_connection(mut self) -> Tracked {
-        self.0.retain(|hold| hold.level == Level::Connection);
+        if let Some(holds) = &mut self.0 {
+            holds.retain(|hold| hold.level == Level::Connection);
+        }
         self
     }
 }

@@ -38,6 +38,11 @@ pub(crate) async fn proxy(
     pool: &Arc<Pool>,
 ) -> After {
     let bound = persistence::bound(pool, exchange, &work.request);
+    let bound = if pool.plan.stick.is_empty() {
+        bound
+    } else {
+        persistence::stuck(pool, exchange, &work.request, bound)
+    };
     persistence::hide(pool, &mut work.request);
     let mut tries = Tries::new(pool, bound);
     conn.ticket.seat().at_pool(pool.plan.id);
@@ -503,6 +508,12 @@ async fn answer(
     if tries.wants_other(exchange, work.response.status) && !line.up.has_begun() {
         return Err(line.failure(Cause::UnwantedStatus));
     }
+    exchange.count_status(work.response.status);
+    if !exchange.stores.is_empty()
+        || exchange.pool.as_ref().is_some_and(|p| !p.plan.stick_response.is_empty())
+    {
+        persistence::remember(exchange, work, &line.connection.server);
+    }
     if work.response.status == 101 {
         if !line.up.is_done() || line.up_failed {
             return Err(line.failure(Cause::Unexpected101));
@@ -882,7 +893,26 @@ async fn failed(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, 
         // Part of the request's body is gone, so what follows on this connection cannot be trusted.
         exchange.body_spent = true;
     }
+    if is_servers_fault(failure.cause) {
+        exchange.count(tables::Event::Failure);
+    }
     fail(conn, work, exchange, failure.cause).await
+}
+
+/// True when a server was there and did not answer as it should.
+fn is_servers_fault(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::ResetBeforeHead
+            | Cause::KeepAliveRace
+            | Cause::ClosedInHead
+            | Cause::InvalidHead
+            | Cause::WrongProtocol
+            | Cause::HeadTooBig
+            | Cause::Unexpected101
+            | Cause::FirstByteTimeout
+            | Cause::BadChunk
+    )
 }
 
 /// Notices a client that goes away while it should be waiting.

@@ -48,6 +48,8 @@ pub(crate) struct Conn {
     pub since: Duration,
     /// Variables that live as long as the connection.
     pub session: Variables,
+    /// What it tracks in stick tables.
+    pub tracked: tables::Tracked,
     generation: u64,
 }
 
@@ -73,12 +75,13 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
         requests: 0,
         since: clock::now(),
         session: Variables::default(),
+        tracked: tables::Tracked::default(),
         generation: local.generation(),
         peers: Box::new(Peers { client, local: own, accepted_us }),
         site,
         local,
     };
-    match crate::exchange::admitted(&conn) {
+    match crate::exchange::admitted(&mut conn) {
         None => conn.run().await,
         Some(after) => conn.finish(after).await,
     }
@@ -203,6 +206,7 @@ impl Conn {
         self.ticket.seat().begin();
         let mut exchange = Exchange::new(self, self.since, clock::now());
         exchange.variables = std::mem::take(&mut self.session);
+        exchange.tracked = std::mem::take(&mut self.tracked);
         match self.read_head(work, &mut exchange).await {
             Head::Complete => {}
             Head::Nothing if self.requests == 0 && !self.ignores_probes() => {
@@ -214,12 +218,14 @@ impl Conn {
             Head::Nothing => return After::Close,
             Head::Invalid(error) => {
                 self.count_request();
+                exchange.count_faulty_request();
                 let after = self.refuse(work, &mut exchange, error).await;
                 exchange.finish(self, work);
                 return after;
             }
             Head::Failed(cause) => {
                 self.count_request();
+                exchange.count_faulty_request();
                 let after = self.gave_up(work, &mut exchange, cause).await;
                 exchange.finish(self, work);
                 return after;
@@ -232,6 +238,7 @@ impl Conn {
         let after = exchange::serve(self, work, &mut exchange).await;
         exchange.finish(self, work);
         self.session = exchange.variables.into_session();
+        self.tracked = exchange.tracked.into_connection();
         after
     }
 

@@ -14,6 +14,7 @@ use plan::site::{ForwardedFor, RouteTarget, Statistics};
 use pool::{Pool, Server};
 use std::sync::Arc;
 use std::time::Duration;
+use tables::{Event, Level, Stores, Tracked};
 use telemetry::Cause;
 use wire::http1::{BodyFraming, Chunk, Chunked, Name, RequestHead};
 
@@ -31,6 +32,14 @@ pub(crate) struct Exchange {
     pub server_address: Option<std::net::SocketAddr>,
     pub pool_address: Option<std::net::SocketAddr>,
     pub variables: Variables,
+    /// What the connection and this request track in stick tables.
+    pub tracked: Tracked,
+    /// Where its server is to be remembered.
+    pub stores: Stores,
+    /// How long what a rule begins to track now is tracked.
+    pub tracking: Level,
+    /// The request was counted in what is tracked; what is tracked later counts it at once.
+    pub request_counted: bool,
     pub request_captures: Vec<Option<Vec<u8>>>,
     pub response_captures: Vec<Option<Vec<u8>>>,
     pub request_cookie: Option<Vec<u8>>,
@@ -117,6 +126,10 @@ impl Exchange {
             server_address: None,
             pool_address: None,
             variables: Variables::default(),
+            tracked: Tracked::default(),
+            stores: Stores::default(),
+            tracking: Level::Content,
+            request_counted: false,
             request_captures: Vec::new(),
             response_captures: Vec::new(),
             request_cookie: None,
@@ -208,6 +221,40 @@ impl Exchange {
                 .is_none_or(|pool| nothing_after(&pool.plan.rules) && pool.plan.cookie.is_none())
     }
 
+    /// Begins to track a key. What begins late counts at once what has happened: the request, and with an
+    /// answer its status.
+    pub fn track(&mut self, track: &plan::table::Track, key: &plan::Value<'_>, status: Option<u16>) {
+        let site = Arc::clone(&self.site);
+        if !site.tables.track(&mut self.tracked, self.tracking, track, key) {
+            return;
+        }
+        let now = site.tables.now();
+        if self.request_counted {
+            self.tracked.count_in(track.slot, Event::Request, now);
+        }
+        if let Some(event) = status.and_then(event_of) {
+            self.tracked.count_in(track.slot, event, now);
+        }
+    }
+
+    /// Counts an event in what is tracked.
+    pub fn count(&self, event: Event) {
+        self.site.tables.count(&self.tracked, event);
+    }
+
+    /// A request that is none: counted as one, and as the client's fault.
+    pub fn count_faulty_request(&self) {
+        self.count(Event::Request);
+        self.count(Event::Error);
+    }
+
+    /// Counts a status that came from a server.
+    pub fn count_status(&self, status: u16) {
+        if let Some(event) = event_of(status) {
+            self.count(event);
+        }
+    }
+
     /// Counts a failure. The first cause stays.
     pub fn fail(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
@@ -232,6 +279,8 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
     if let Some(after) = inspected(&site.plan.rules.content, exchange, &mut work.request) {
         return after;
     }
+    exchange.count(Event::Request);
+    exchange.request_counted = true;
     let verdict = rules::on_request(&site.plan.rules.request, exchange, &mut work.request);
     if !matches!(verdict, Verdict::Continue) {
         return Box::pin(decided(conn, work, exchange, verdict)).await;
@@ -340,19 +389,38 @@ fn inspected(rules: &[plan::Rule], exchange: &mut Exchange, request: &mut Reques
     }
 }
 
-/// Rules on the connection, before a byte of it is read.
-pub(crate) fn admitted(conn: &Conn) -> Option<After> {
-    let rules = &conn.site.plan.rules.connection;
-    if rules.is_empty() {
+/// Rules on the connection and on who connected, before a byte of a request is read.
+pub(crate) fn admitted(conn: &mut Conn) -> Option<After> {
+    let site = Arc::clone(&conn.site);
+    let plan = &site.plan.rules;
+    if plan.connection.is_empty() && plan.session.is_empty() {
         return None;
     }
     let mut exchange = Exchange::new(conn, conn.since, conn.since);
-    match rules::on_request(rules, &mut exchange, &mut RequestHead::default()) {
-        Verdict::Continue => None,
-        verdict => {
-            conn.site.stats.at(conn.local.worker.index).denied_connections.add(1);
-            Some(refused(&mut exchange, &verdict))
+    exchange.tracking = Level::Connection;
+    for rules in [&plan.connection, &plan.session] {
+        match rules::on_request(rules, &mut exchange, &mut RequestHead::default()) {
+            Verdict::Continue => {}
+            verdict => {
+                conn.site.stats.at(conn.local.worker.index).denied_connections.add(1);
+                return Some(refused(&mut exchange, &verdict));
+            }
         }
+    }
+    exchange.count(Event::Session);
+    conn.peers.client = exchange.client;
+    conn.session = exchange.variables.into_session();
+    conn.tracked = exchange.tracked;
+    None
+}
+
+/// What a status says about client and server.
+pub(crate) fn event_of(status: u16) -> Option<Event> {
+    match status {
+        400..=499 => Some(Event::Error),
+        501 | 505 => None,
+        500..=599 => Some(Event::Failure),
+        _ => None,
     }
 }
 
@@ -512,6 +580,7 @@ fn realm_of<'r>(said: &'r str, exchange: &'r Exchange) -> &'r str {
 
 fn refuse(work: &Workspace, exchange: &mut Exchange, answer: &plan::Answer) -> Own {
     exchange.denied = true;
+    exchange.count(Event::Error);
     exchange.fail(Cause::Denied);
     let scene = Scene { exchange, request: &work.request, response: None };
     answer::fixed(answer, &exchange.pages(), &scene)

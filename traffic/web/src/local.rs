@@ -24,6 +24,8 @@ pub struct Site {
     pub routes: Vec<Option<Arc<Pool>>>,
     /// Pool without a matching route.
     pub default_pool: Option<Arc<Pool>>,
+    /// Stick tables.
+    pub tables: Arc<tables::Tables>,
     /// Limits of request heads.
     pub limits: Limits,
     /// Where its log lines go; `None` = no access log.

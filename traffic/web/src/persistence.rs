@@ -1,10 +1,12 @@
 //! Persistence by cookie: which server a client's cookie names, and the cookie that names it.
 
 use crate::exchange::Exchange;
-use crate::scene::split_once;
+use crate::local::Workspace;
+use crate::scene::{Scene, split_once};
 use plan::pool::{Cookie, CookieMode};
 use pool::{Pool, Server};
 use std::sync::Arc;
+use tables::{Remembered, Stores};
 use wire::http1::{Name, RequestHead, ResponseHead};
 
 /// The server that the request's cookie names, and the letter that says how it was: `N` none, `V` valid,
@@ -21,6 +23,43 @@ pub(crate) fn bound(pool: &Pool, exchange: &mut Exchange, request: &RequestHead)
         (Some(_), Some(_)) => b'D',
     };
     server.filter(|server| server.is_usable())
+}
+
+/// Runs the rules of stick tables: the server they remember, unless a cookie has named one.
+pub(crate) fn stuck(
+    pool: &Pool,
+    exchange: &mut Exchange,
+    request: &RequestHead,
+    mut bound: Option<Arc<Server>>,
+) -> Option<Arc<Server>> {
+    let mut stores = Stores::default();
+    let scene = Scene { exchange, request, response: None };
+    exchange.site.tables.stick(&pool.plan.stick, &scene, &mut stores, &mut |remembered| {
+        bound = bound.take().or_else(|| server_of(pool, &remembered));
+        bound.is_some()
+    });
+    exchange.stores = stores;
+    bound
+}
+
+fn server_of(pool: &Pool, remembered: &Remembered) -> Option<Arc<Server>> {
+    let by_key = remembered.key.as_ref().and_then(|(kind, key)| pool.server_by_key(*kind, key));
+    let server = by_key.or_else(|| pool.server_by_id(remembered.id?));
+    server.filter(|server| server.is_usable())
+}
+
+/// Remembers the server that has answered.
+pub(crate) fn remember(exchange: &mut Exchange, work: &Workspace, server: &Server) {
+    let mut stores = std::mem::take(&mut exchange.stores);
+    if let Some(pool) = &exchange.pool {
+        let scene = Scene { exchange, request: &work.request, response: Some(&work.response) };
+        let rules = &pool.plan.stick_response;
+        exchange.site.tables.stick(rules, &scene, &mut stores, &mut |_| false);
+    }
+    if !server.plan.non_stick {
+        let now = exchange.site.tables.now();
+        stores.remember(server.plan.id, now, |kind| server.stick_key(kind));
+    }
 }
 
 /// Takes our cookie out of the request where the application must not see it.

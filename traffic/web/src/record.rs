@@ -132,6 +132,7 @@ impl Exchange {
 
     /// Counts the request and writes its line. Called once per request.
     pub fn finish(&self, conn: &Conn, work: &mut Workspace) {
+        self.count(tables::Event::Bytes(self.bytes_in, self.bytes_out));
         let worker = conn.local.worker.index;
         self.count_site(worker);
         self.count_pool(worker);

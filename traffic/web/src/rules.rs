@@ -226,6 +226,14 @@ fn shared_action(
         }
         Action::UnsetVariable(scope, name) => exchange.variables.set(*scope, name, None),
         Action::SetLogLevel(level) => exchange.log_level = Some(*level),
+        Action::Track(track) => {
+            if let Some(value) = track.key.value(&scene) {
+                exchange.track(track, &value, response.map(|head| head.status));
+            }
+        }
+        Action::ChangeTracked(change) => {
+            exchange.site.tables.change(&exchange.tracked, change, |expr| expr.value(&scene));
+        }
         // Actions of the other side: the dialect puts them into the right phase.
         _ => debug_assert!(false, "action in the wrong phase: {action:?}"),
     }

@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use plan::rule::{Facts, Fetch, HeaderFetch, Occurrence, Value};
+use plan::table::TableLookup;
 use std::ops::ControlFlow;
 use wire::http1::{Fields, RequestHead, ResponseHead, Version};
 
@@ -31,6 +32,10 @@ impl Facts for Scene<'_> {
         if let Some(value) = self.one(fetch) {
             let _ = each(value);
         }
+    }
+
+    fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
+        self.exchange.site.tables.look_up(lookup, value)
     }
 }
 
@@ -87,6 +92,12 @@ impl Scene<'_> {
             // What is inspected here is a whole head.
             Fetch::InspectionOver => Value::Bool(true),
             Fetch::ReceivedBytes => Value::Int(exchange.bytes_in as i64),
+            Fetch::Table(fetch) => {
+                let client = exchange.client.ip().map(|client| client.ip());
+                exchange.site.tables.fetch(fetch, client, &exchange.tracked)?
+            }
+            Fetch::TableUsed(name) => Value::Int(exchange.site.tables.count_of(name, false)?),
+            Fetch::TableFree(name) => Value::Int(exchange.site.tables.count_of(name, true)?),
             // Multi-valued ones, and those that expressions answer themselves.
             Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
             Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) => return None,

@@ -49,6 +49,9 @@ enum Parameter {
 
 /// Appends the converter of that name.
 pub(super) fn append(scene: &Scene<'_, '_>, sample: &mut Sample, words: &Words<'_>) -> Done {
+    if let Some(done) = super::tables::convert(scene, sample, words) {
+        return done;
+    }
     let entry =
         CONVERTERS.iter().find(|c| c.name == words.name()).ok_or_else(|| unknown(scene, words.name()))?;
     let act = &entry.act;
@@ -178,8 +181,7 @@ use Kind::{Address, Any, Binary, Bool, Int, Text};
 use Parameter as P;
 
 /// Converters of HAProxy that are known and not there yet; the beginning of a name is enough.
-const NOT_YET: &[&str] =
-    &["jwt_", "aes_", "fix_", "mqtt_", "protobuf", "ungrpc", "x509_", "lua.", "debug", "table_"];
+const NOT_YET: &[&str] = &["jwt_", "aes_", "fix_", "mqtt_", "protobuf", "ungrpc", "x509_", "lua.", "debug"];
 
 /// Arguments of the hashes.
 const AVALANCHE: &[Parameter] = &[P::OptionalInt];

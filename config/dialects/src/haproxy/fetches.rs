@@ -12,17 +12,12 @@ use std::sync::Arc;
 
 /// Fetches of HAProxy that are known and not there yet; the beginning of a name is enough.
 pub(super) const NOT_YET_FETCHES: &[&str] = &[
-    "sc_",
-    "sc0_",
-    "sc1_",
-    "sc2_",
-    "src_",
+    "src_is_local",
     "ssl_",
     "req.ssl_",
     "req_ssl_",
     "rep_ssl_",
     "res.ssl_",
-    "table_",
     "payload",
     "req.payload",
     "req.rdp_",

@@ -21,6 +21,7 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
         draft.sites.extend(site);
         draft.pools.extend(pool);
     }
+    draft.tables = super::tables::finish(&mut shared);
     draft.process = shared.process;
     draft.notes = shared.notes;
     draft.problems = shared.problems;

@@ -287,7 +287,6 @@ const TUNE: &[&str] = &[
     "sched.",
     "sndbuf.",
     "ssl.",
-    "stick-counters",
     "stream.",
     "streams.",
     "takeover-",
@@ -300,6 +299,10 @@ fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
     match name {
         "bufsize" => {
             shared.process.head_bytes = Some(cursor.size()?.clamp(1024, 1 << 24) as usize);
+            cursor.end()
+        }
+        "stick-counters" => {
+            shared.stick_counters = cursor.number_in("a number of counters", 0, 100)? as u8;
             cursor.end()
         }
         "maxrewrite" => cursor.size().and_then(|_| cursor.end()),

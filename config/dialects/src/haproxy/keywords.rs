@@ -5,7 +5,7 @@ use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
 use super::{
     acl, balance, bind, check, converters, fetches, global, logs, options, pages, rules, server, stats,
-    timeouts,
+    tables, timeouts,
 };
 
 /// In which sections a word may stand.
@@ -240,6 +240,18 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("srvtimeout", D | B, timeouts::old_server, "old: timeout server"),
     entry!("stats", ANY, stats::stats, "stats enable | uri | auth | …: the statistics page"),
     entry!(
+        "stick",
+        B,
+        tables::stick,
+        "stick on|match|store-request|store-response KEY [table T] [if …]: persistence by table"
+    ),
+    entry!(
+        "stick-table",
+        P,
+        tables::stick_table,
+        "stick-table type T size N [expire TIME] [store DATA,…]: what is kept for each key"
+    ),
+    entry!(
         "tcp-check",
         D | B,
         check::tcp_check_rule,
@@ -249,7 +261,7 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         "tcp-request",
         N | P,
         rules::tcp_request,
-        "tcp-request connection|content ACTION [if …], tcp-request inspect-delay TIME"
+        "tcp-request connection|session|content ACTION [if …], tcp-request inspect-delay TIME"
     ),
     entry!("timeout", ANY, timeouts::timeout, "timeout NAME TIME"),
     entry!("transparent", D | B, proxy::transparent, "old: option transparent"),
@@ -298,8 +310,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("srvtcpka-cnt", ""),
     ("srvtcpka-idle", ""),
     ("srvtcpka-intvl", ""),
-    ("stick", "use 'cookie NAME insert' or 'balance source' for persistence"),
-    ("stick-table", ""),
     ("tcp-response", ""),
     ("use-fcgi-app", ""),
     ("use-server", "use backends of their own and 'use_backend'"),
@@ -334,7 +344,9 @@ pub fn keywords() -> Vec<Keyword> {
         .chain(list("balance", balance::ALGORITHMS))
         .chain(list("action", rules::ACTIONS))
         .chain(list("fetch", fetches::FETCHES))
+        .chain(list("fetch behind sc_, sc0_ … and src_", tables::FETCHES))
         .chain(list("converter", converters::CONVERTERS))
+        .chain(list("converter", tables::CONVERTERS))
         .chain(acls)
         .collect()
 }

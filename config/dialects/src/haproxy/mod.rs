@@ -35,6 +35,7 @@ mod scene;
 mod server;
 mod source;
 mod stats;
+mod tables;
 mod text;
 mod timeouts;
 mod units;
@@ -72,6 +73,9 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         http_errors: HashMap::new(),
         external_checks: None,
         references: RefCell::new(Vec::new()),
+        tables: Vec::new(),
+        table_uses: RefCell::new(Vec::new()),
+        stick_counters: 3,
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     for section in sections.iter().filter(|s| s.head.text(0) == "userlist") {
@@ -105,6 +109,9 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         http_errors: HashMap::new(),
         external_checks: None,
         references: RefCell::new(Vec::new()),
+        tables: Vec::new(),
+        table_uses: RefCell::new(Vec::new()),
+        stick_counters: 3,
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     sections.iter().for_each(|section| reader.section(section));

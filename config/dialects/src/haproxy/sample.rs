@@ -221,6 +221,9 @@ fn escape(text: &[u8]) -> (u8, usize) {
 }
 
 fn fetch(scene: &Scene<'_, '_>, name: &str, arguments: &Arguments) -> Done<Sample> {
+    if let Some(sample) = super::tables::fetch(scene, name, arguments) {
+        return sample;
+    }
     let entry = known(name).ok_or_else(|| unknown_fetch(name))?;
     let act = &entry.act;
     let (least, most) = act.arguments;

@@ -37,6 +37,12 @@ pub(super) struct Shared<'s> {
     pub external_checks: Option<bool>,
     /// Sections that are named before it is known whether they exist.
     pub references: RefCell<Vec<Reference>>,
+    /// Stick tables.
+    pub tables: Vec<plan::Table>,
+    /// Stick tables that are named before it is known whether they exist.
+    pub table_uses: RefCell<Vec<super::tables::Use>>,
+    /// Slots that a connection can track (`tune.stick-counters`).
+    pub stick_counters: u8,
 }
 
 /// A section named by an expression.
@@ -223,9 +229,16 @@ impl ProxyRules {
     pub fn is_empty(&self) -> bool {
         let main = &self.main;
         [&self.early, &self.late, &self.redirects, &self.late_response].iter().all(|l| l.is_empty())
-            && [&main.connection, &main.content, &main.request, &main.response, &main.after_response]
-                .iter()
-                .all(|l| l.is_empty())
+            && [
+                &main.connection,
+                &main.session,
+                &main.content,
+                &main.request,
+                &main.response,
+                &main.after_response,
+            ]
+            .iter()
+            .all(|l| l.is_empty())
     }
 }
 

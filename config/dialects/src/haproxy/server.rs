@@ -41,6 +41,7 @@ pub(super) struct ServerSettings {
     cut_backups_when_up: bool,
     idle_connections: Option<u32>,
     redirect_prefix: Option<String>,
+    non_stick: bool,
     id: Option<u32>,
 }
 
@@ -101,7 +102,7 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("no-send-proxy", |_, v, _| proxy(v, None), "against 'send-proxy' in default-server"),
     entry!("no-send-proxy-v2", |_, v, _| proxy(v, None), "against 'send-proxy-v2' in default-server"),
     entry!("no-tfo", |s, _, c| tuning(s, c), "TCP fast open"),
-    entry!("non-stick", |s, _, c| tuning(s, c), "is not put into stick tables"),
+    entry!("non-stick", |_, v, _| set(&mut v.non_stick, true), "is never remembered in stick tables"),
     entry!("observe", observe, "watches its answers in traffic: layer4 or layer7"),
     entry!("on-error", on_error, "what happens at the error limit"),
     entry!("on-marked-down", on_marked_down, "shutdown-sessions: connections are cut when it goes down"),
@@ -132,6 +133,7 @@ pub(super) const SERVER: &[Entry<Set>] = &[
         |s, v, c| source_address(s.shared, c).map(|a| v.source = a),
         "local address to connect from"
     ),
+    entry!("stick", |_, v, _| set(&mut v.non_stick, false), "against 'non-stick' in default-server"),
     entry!("tcp-ut", tuning_with_word, "longest time unacknowledged"),
     entry!("tfo", |s, _, c| tuning(s, c), "TCP fast open"),
     entry!(
@@ -209,7 +211,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("sni-auto", ""),
     ("socks4", ""),
     ("ssl", "TLS to servers comes later; use a plain port"),
-    ("stick", ""),
     ("strict-maxconn", ""),
     ("ws", ""),
 ];
@@ -303,6 +304,7 @@ impl ServerSettings {
         server.cut_backups_when_up = self.cut_backups_when_up;
         server.idle_connections = self.idle_connections;
         server.redirect_prefix = self.redirect_prefix;
+        server.non_stick = self.non_stick;
         Ok(server)
     }
 

@@ -787,6 +787,10 @@ fn fetch(fetch: &Fetch, writer: &mut Writer) -> String {
         Fetch::Date(0) => "date".to_owned(),
         Fetch::Date(offset) => format!("date({offset})"),
         Fetch::Map(table) => format!("map({})", writer.map(table)),
+        Fetch::Table(_) | Fetch::TableUsed(_) | Fetch::TableFree(_) => {
+            writer.unsaid("a question to a stick table");
+            String::new()
+        }
         other => values::plain_name(other).unwrap_or_else(|| {
             writer.problem(format!("the value {other:?} has no name"), "");
             String::new()
@@ -836,6 +840,10 @@ fn converter(converter: &Converter, writer: &mut Writer) -> String {
             let all = if replacement.all { ", all" } else { "" };
             let regex = string(replacement.regex.as_str().as_bytes());
             format!("replace({regex}, {}{all})", string(&replacement.with))
+        }
+        Converter::Table(_) => {
+            writer.unsaid("a question to a stick table");
+            String::new()
         }
     }
 }

@@ -219,6 +219,15 @@ impl<'f> Fields<'f, '_> {
         }
     }
 
+    /// Tells a problem when something is there that the file has no words for yet.
+    pub(super) fn unsaid(&mut self, is_there: bool, what: &str) {
+        if let Fields::Write { writer, .. } = self
+            && is_there
+        {
+            writer.unsaid(what);
+        }
+    }
+
     /// The node of a field; a field without a value is a problem.
     fn node(&mut self, name: &'static str) -> Option<&'f Node> {
         let Fields::Read { reader, entries, main, known, .. } = self else { return None };

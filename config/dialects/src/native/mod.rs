@@ -217,6 +217,10 @@ fn write_top(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
     if !process.is_empty() {
         entries.push(("process".to_owned(), Out::Map(process)));
     }
+    for table in &plan.tables {
+        writer.place.clone_from(&table.place);
+        writer.unsaid(&format!("the stick table '{}'", table.name));
+    }
     let sites = write_sites(plan, writer);
     let pools = write_pools(plan, writer);
     entries.extend(writer.sections());

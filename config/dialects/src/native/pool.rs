@@ -42,6 +42,8 @@ impl Fieldset for Pool {
             timeouts,
             retry,
             cookie,
+            stick,
+            stick_response,
             probe,
             log_checks,
             http,
@@ -65,6 +67,7 @@ impl Fieldset for Pool {
         });
         f.value("hash", hash, &HashKind::default());
         f.option("cookie", cookie);
+        f.unsaid(!stick.is_empty() || !stick_response.is_empty(), "persistence by stick table");
         f.value("timeouts", timeouts, &PoolTimeouts::default());
         f.value("retry", retry, &Retry::default());
         f.option("hold", hold);
@@ -206,7 +209,9 @@ impl Fieldset for ServerForm {
             cut_backups_when_up,
             idle_connections,
             redirect_prefix,
+            non_stick,
         } = &mut self.server;
+        f.unsaid(*non_stick, "a server that stick tables never remember");
         f.required("address", address);
         f.id(id);
         f.value("weight", weight, &1);

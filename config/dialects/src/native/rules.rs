@@ -57,8 +57,9 @@ impl Fieldset for Rules {
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let Rules { connection, content, request, response, after_response } = self;
+        let Rules { connection, session, content, request, response, after_response } = self;
         f.lines("connection", connection);
+        f.lines("session", session);
         f.lines("content", content);
         f.lines("request", request);
         f.lines("response", response);
@@ -211,6 +212,10 @@ fn write_action(action: &Action, writer: &mut Writer) -> (&'static str, Option<O
         Action::SetClientAddress(expr) => ("set_client_address", expr.written(writer)),
         Action::Capture(value, slot) => {
             ("capture", Capture { value: value.clone(), slot: *slot }.written(writer))
+        }
+        Action::Track(_) | Action::ChangeTracked(_) => {
+            writer.unsaid("tracking in a stick table");
+            return ("track", None);
         }
     };
     (name, Some(out))

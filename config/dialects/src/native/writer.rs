@@ -56,6 +56,11 @@ impl Writer {
         self.problems.push(Problem::new(self.place.clone(), what).hint(hint));
     }
 
+    /// Something that this file format has no words for yet.
+    pub(super) fn unsaid(&mut self, what: &str) {
+        self.problem(format!("{what} cannot be written in this form yet"), "keep the haproxy.cfg for it");
+    }
+
     /// The name of a shared condition; `None` when it stands where it is used.
     pub(super) fn shared(&mut self, condition: &Arc<Condition>) -> Option<String> {
         let address = Arc::as_ptr(condition) as usize;

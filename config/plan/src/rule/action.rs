@@ -4,6 +4,7 @@ use super::{Condition, Expr, Template};
 use crate::log::Severity;
 use crate::pages::Answer;
 use crate::place::Place;
+use crate::table::{Track, TrackedChange};
 use regex::bytes::Regex;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub struct Rules {
     /// When a connection was accepted, before any byte is read.
     pub connection: Vec<Rule>,
+    /// When it is known who connected: behind PROXY header and handshakes.
+    pub session: Vec<Rule>,
     /// When the first bytes are there (TCP), up to the inspection delay.
     pub content: Vec<Rule>,
     /// When a request head was read.
@@ -97,6 +100,10 @@ pub enum Action {
     SetClientAddress(Expr),
     /// Keeps a value in a request capture slot.
     Capture(Expr, usize),
+    /// Begins to track a key in a table.
+    Track(Box<Track>),
+    /// Changes what the entry keeps that is tracked.
+    ChangeTracked(Box<TrackedChange>),
 }
 
 /// Which headers to remove.

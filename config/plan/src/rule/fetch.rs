@@ -105,6 +105,12 @@ pub enum Fetch {
     Map(Arc<MapTable>),
     /// A field of the finished request, for logs.
     Record(RecordField),
+    /// About the entry of a table that is tracked, or that of the client.
+    Table(Box<crate::table::TableFetch>),
+    /// Entries of a table.
+    TableUsed(Box<str>),
+    /// Places left in a table.
+    TableFree(Box<str>),
 }
 
 /// A table for [`Fetch::Map`].
@@ -301,6 +307,12 @@ pub trait Facts {
     /// Offset of the local zone at a Unix time, seconds east of UTC.
     fn zone_offset(&self, _unix: i64) -> i32 {
         0
+    }
+
+    /// Looks a value up in a table; nothing where there are no tables.
+    fn look_up(&self, lookup: &crate::table::TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
+        let _ = (lookup, value);
+        None
     }
 }
 

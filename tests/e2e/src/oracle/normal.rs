@@ -57,6 +57,8 @@ static OWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b(127\.\d+\.\d+\.\d+|::1):\d+", "$1:PORT"),
         (r"\b0x[0-9a-f]{6,}", "PLACE"),
         (r"\bexp=\d+", "exp=N"),
+        // HAProxy tells it since 2.7, and it is always this one.
+        (r" shard=0\b", ""),
         (r"~[0-9A-Za-z][0-9A-Za-z.]*", "~N"),
     ];
     table.map(|(pattern, to)| (Regex::new(pattern).unwrap(), to)).into()

@@ -25,7 +25,9 @@ const CONTENT: Phases = 2;
 const REQUEST: Phases = 4;
 const RESPONSE: Phases = 8;
 const AFTER: Phases = 16;
+const SESSION: Phases = 32;
 const HTTP: Phases = REQUEST | RESPONSE | AFTER;
+const TRACKED: Phases = HTTP | CONNECTION | SESSION | CONTENT;
 
 /// Family of rules that is being read.
 #[derive(Clone, Copy)]
@@ -43,6 +45,7 @@ const HTTP_RESPONSE: Family = Family { bit: RESPONSE, phase: Phase::Response, wo
 const HTTP_AFTER: Family = Family { bit: AFTER, phase: Phase::Response, word: "http-after-response" };
 const TCP_CONNECTION: Family =
     Family { bit: CONNECTION, phase: Phase::Connection, word: "tcp-request connection" };
+const TCP_SESSION: Family = Family { bit: SESSION, phase: Phase::Connection, word: "tcp-request session" };
 const TCP_CONTENT: Family = Family { bit: CONTENT, phase: Phase::Content, word: "tcp-request content" };
 
 type Read = fn(&mut Scene<'_, '_>, &mut Cursor<'_>, Family) -> Done<Action>;
@@ -66,7 +69,7 @@ macro_rules! entry {
 
 /// All actions.
 pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
-    entry!("accept", CONNECTION | CONTENT, |_, _, _| Ok(Action::Allow), "goes on"),
+    entry!("accept", CONNECTION | SESSION | CONTENT, |_, _, _| Ok(Action::Allow), "goes on"),
     entry!(
         "add-header",
         HTTP,
@@ -81,7 +84,7 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
     entry!("redirect", REQUEST | RESPONSE, redirect, "redirect location|prefix|scheme TEXT …"),
     entry!(
         "reject",
-        REQUEST | CONNECTION | CONTENT,
+        REQUEST | CONNECTION | SESSION | CONTENT,
         |_, _, _| Ok(Action::Reject),
         "closes without an answer"
     ),
@@ -129,22 +132,44 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
     entry!("set-query", REQUEST, |s, c, f| text(s, c, f).map(Action::SetQuery), "set-query TEXT"),
     entry!(
         "set-src",
-        REQUEST | CONNECTION | CONTENT,
+        REQUEST | CONNECTION | SESSION | CONTENT,
         |s, c, f| expression(s, c, f).map(Action::SetClientAddress),
         "set-src EXPRESSION"
     ),
     entry!("set-status", RESPONSE | AFTER, set_status, "set-status N [reason TEXT]"),
     entry!("set-uri", REQUEST, |s, c, f| text(s, c, f).map(Action::SetTarget), "set-uri TEXT"),
-    entry!("set-var", HTTP | CONNECTION | CONTENT, set_var, "set-var(SCOPE.NAME) EXPRESSION"),
-    entry!("set-var-fmt", HTTP | CONNECTION | CONTENT, set_var_format, "set-var-fmt(SCOPE.NAME) TEXT"),
+    entry!("set-var", HTTP | CONNECTION | SESSION | CONTENT, set_var, "set-var(SCOPE.NAME) EXPRESSION"),
+    entry!(
+        "set-var-fmt",
+        HTTP | CONNECTION | SESSION | CONTENT,
+        set_var_format,
+        "set-var-fmt(SCOPE.NAME) TEXT"
+    ),
     entry!(
         "silent-drop",
-        REQUEST | RESPONSE | CONNECTION | CONTENT,
+        REQUEST | RESPONSE | CONNECTION | SESSION | CONTENT,
         |_, _, _| Ok(Action::SilentDrop),
         "closes without telling the client"
     ),
+    entry!(
+        "sc-add-gpc",
+        TRACKED,
+        change_tracked,
+        "sc-add-gpc(INDEX,N) VALUE: adds to a counter of the array"
+    ),
+    entry!("sc-inc-gpc", TRACKED, change_tracked, "sc-inc-gpc(INDEX,N): adds one to a counter of the array"),
+    entry!("sc-inc-gpc0", TRACKED, change_tracked, "sc-inc-gpc0(N): adds one to gpc0 of what N tracks"),
+    entry!("sc-inc-gpc1", TRACKED, change_tracked, "sc-inc-gpc1(N): adds one to gpc1 of what N tracks"),
+    entry!("sc-set-gpt", TRACKED, change_tracked, "sc-set-gpt(INDEX,N) VALUE: sets a tag of the array"),
+    entry!("sc-set-gpt0", TRACKED, change_tracked, "sc-set-gpt0(N) VALUE: sets gpt0 of what N tracks"),
+    entry!(
+        "track-sc",
+        REQUEST | RESPONSE | CONNECTION | SESSION | CONTENT,
+        |s, c, f| super::tables::track(s, c, f.phase).map(|track| Action::Track(Box::new(track))),
+        "track-scN KEY [table T]: counts this connection or request in the key's entry"
+    ),
     entry!("tarpit", REQUEST, tarpit, "tarpit [status N]: refuses after the tarpit time-out"),
-    entry!("unset-var", HTTP | CONNECTION | CONTENT, unset_var, "unset-var(SCOPE.NAME)"),
+    entry!("unset-var", HTTP | CONNECTION | SESSION | CONTENT, unset_var, "unset-var(SCOPE.NAME)"),
     entry!("use-service", REQUEST, use_service, "use-service prometheus-exporter: answers with the counters"),
 ];
 
@@ -165,7 +190,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("lua.", ""),
     ("normalize-uri", ""),
     ("pause", ""),
-    ("sc-", ""),
     ("send-spoe-group", ""),
     ("set-bandwidth-limit", ""),
     ("set-bc-", ""),
@@ -181,7 +205,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("set-tos", ""),
     ("set-headers-bin", ""),
     ("switch-mode", ""),
-    ("track-sc", ""),
     ("wait-for-", ""),
     ("strict-mode", "rules that cannot be carried out are skipped; remove it"),
 ];
@@ -220,9 +243,9 @@ pub(super) fn redirect_line(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) 
     Ok(())
 }
 
-/// `tcp-request connection|content ACTION … [if …]`, `tcp-request inspect-delay TIME`.
+/// `tcp-request connection|session|content ACTION … [if …]`, `tcp-request inspect-delay TIME`.
 pub(super) fn tcp_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    match cursor.text("connection, content or inspect-delay")? {
+    match cursor.text("connection, session, content or inspect-delay")? {
         "inspect-delay" => {
             let delay = cursor.time()?;
             cursor.end()?;
@@ -245,10 +268,15 @@ pub(super) fn tcp_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) ->
             let rule = rule(scene, cursor, TCP_CONTENT)?;
             push(scene, cursor, rule, |rules| &mut rules.main.content)
         }
-        "session" => Err(Said::not_yet("'tcp-request session'")
-            .hint("use 'tcp-request connection' or 'http-request'")
-            .at(1)),
-        other => Err(cursor.wrong(other, "connection, content or inspect-delay")),
+        "session" => {
+            if scene.proxy.kind == Kind::Backend {
+                return Err(Said::new("'tcp-request session' may not stand in a backend section")
+                    .hint("move it to the frontend"));
+            }
+            let rule = rule(scene, cursor, TCP_SESSION)?;
+            push(scene, cursor, rule, |rules| &mut rules.main.session)
+        }
+        other => Err(cursor.wrong(other, "connection, session, content or inspect-delay")),
     }
 }
 
@@ -272,6 +300,8 @@ fn rule(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> D
     let place = cursor.line.place(at);
     let word = cursor.text("an action")?;
     let name = word.split('(').next().unwrap_or(word);
+    // The number of the counter is a part of the word.
+    let name = if name.starts_with("track-sc") { "track-sc" } else { name };
     let entry = ACTIONS.iter().find(|e| e.name == name && e.act.phases & family.bit != 0);
     let Some(read) = entry.and_then(|e| e.act.read) else { return Err(unknown(name, family).at(at)) };
     let action = read(scene, cursor, family)?;
@@ -299,6 +329,10 @@ fn use_service(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Don
         "prometheus-exporter" => Ok(Action::Metrics),
         service => Err(Said::not_yet(format!("the service '{service}'")).at(cursor.at - 1)),
     }
+}
+
+fn change_tracked(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    super::tables::change(scene, cursor, family.phase).map(|c| Action::ChangeTracked(Box::new(c)))
 }
 
 fn text(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Template> {

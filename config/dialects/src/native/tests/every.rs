@@ -510,6 +510,7 @@ fn rules(shared: &Arc<Condition>) -> Rules {
     let answer = |status| Arc::new(Answer { status, ..Answer::default() });
     Rules {
         connection: vec![when(Action::Reject), rule(Action::Reject), rule(Action::SilentDrop)],
+        session: vec![when(Action::Reject)],
         content: vec![rule(Action::Allow), when(Action::Allow)],
         request: actions().into_iter().flat_map(|a| [rule(a.clone()), when(a)]).collect(),
         response: vec![rule(Action::Deny(answer(502)))],
@@ -774,6 +775,9 @@ fn full_pool() -> Pool {
         disabled: true,
         description: some("123"),
         servers: servers(&check),
+        // No words for these yet; the writer says so.
+        stick: Vec::new(),
+        stick_response: Vec::new(),
         balance: Balance::Header { name: "host".into(), domain_only: true },
         hash: HashKind {
             method: HashMethod::Consistent,
@@ -860,6 +864,7 @@ fn servers(check: &Check) -> Vec<Server> {
         cut_backups_when_up: true,
         idle_connections: Some(0),
         redirect_prefix: some("http://x"),
+        non_stick: false,
         ..server("a", 11, ServerAddress::Tcp("10.0.0.1:80".parse().unwrap()))
     };
     let observe = |layer, action| Some(Observe { layer, error_limit: 10, action });

@@ -15,6 +15,7 @@ mod number;
 mod text;
 
 use super::{Facts, Fetch, Value};
+use crate::table::TableLookup;
 use regex::bytes::{Captures, Regex};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -29,6 +30,8 @@ pub enum Converter {
     Call(&'static Function, Box<[Argument]>),
     /// Replaces what an expression matches.
     Replace(Arc<Replacement>),
+    /// Asks a table about the value.
+    Table(Box<TableLookup>),
 }
 
 /// A replacement of matches in a text.
@@ -103,6 +106,7 @@ impl std::fmt::Debug for Converter {
                 let all = if replacement.all { ", all" } else { "" };
                 write!(f, "replace(\"{}\", \"{with}\"{all})", replacement.regex)
             }
+            Converter::Table(lookup) => lookup.fmt(f),
         }
     }
 }
@@ -250,6 +254,7 @@ impl Converter {
                     false => Value::Text(text),
                 })
             }
+            Converter::Table(lookup) => facts.look_up(lookup, &value),
         }
     }
 }
