@@ -2,6 +2,7 @@
 //! the seeds.
 
 pub mod chunked;
+pub mod cli;
 pub mod http1_request;
 pub mod http1_response;
 mod input;
@@ -13,6 +14,7 @@ mod tests {
 
     /// Every target with its seeds. A new target adds a line.
     const TARGETS: &[(&str, fn(&[u8]))] = &[
+        ("cli", crate::cli::check),
         ("http1_request", crate::http1_request::check),
         ("http1_response", crate::http1_response::check),
         ("chunked", crate::chunked::check),

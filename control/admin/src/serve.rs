@@ -43,12 +43,6 @@ where
         };
         let mut talk = Talk { stream: &mut stream, input: &mut input, out: String::new() };
         talk.line(&line, payload.as_deref(), &mut session, control).await?;
-        if session.mode == Mode::Prompt && !session.closed {
-            if talk.out.is_empty() {
-                talk.out.push('\n');
-            }
-            talk.out.push_str(&session.prompt(control));
-        }
         talk.flush(session.timeout).await?;
         if session.ends_after_input() && !input.has_line() {
             break;
@@ -87,6 +81,7 @@ where
     ) -> io::Result<()> {
         for part in session.parts(line) {
             match session.step(part, line, payload, control) {
+                Step::Nothing if session.mode == Mode::Prompt && !session.closed => self.out.push('\n'),
                 Step::Nothing => {}
                 Step::Say(text) => self.out.push_str(&text),
                 Step::Wait(wait) => self.wait(&wait, session, control).await?,
@@ -99,6 +94,10 @@ where
                     }
                 }
                 Step::Reload => self.reload(session, control).await,
+            }
+            // Each command is followed by a prompt.
+            if session.mode == Mode::Prompt && !session.closed {
+                self.out.push_str(&session.prompt(control));
             }
         }
         Ok(())
@@ -359,7 +358,7 @@ mod tests {
     fn a_person_gets_a_prompt_until_the_end() {
         for (input, answer) in [
             (&b"prompt\nshow version\nquit\n"[..], "\n> 1.2.3\n\n> "),
-            (b"prompt;set server be/s1 state ready\n\nquit\n", "\n\n> \n> "),
+            (b"prompt;set server be/s1 state ready\n\nquit\n", "\n> \n> \n> "),
             (b"prompt\nshow version <<\nfoo\n\nquit\n", "\n> + + 1.2.3\n\n> "),
             (b"prompt\nprompt\n", "\n> \n"),
             (b"prompt i\nshow version\nquit\n", "\n1.2.3\n\n"),

@@ -207,7 +207,9 @@ impl Desk {
             ServerChange::AgentAddress(..) | ServerChange::AgentPort(_) | ServerChange::AgentSend(_)
                 if server.plan.agent.is_none() =>
             {
-                return Err(Refusal::new("agent checks are not enabled on this server."));
+                // HAProxy's texts differ by a full stop.
+                let stop = if matches!(change, ServerChange::AgentSend(_)) { "." } else { "" };
+                return Err(Refusal::new(format!("agent checks are not enabled on this server{stop}")));
             }
             ServerChange::CheckAddress(..)
             | ServerChange::CheckPort(_)

@@ -28,6 +28,9 @@ impl Desk {
             ["show", "map" | "acl"] if order.arguments.is_empty() => {
                 Answer::data("# id (file) description\n")
             }
+            ["get", "var"] if order.arguments.is_empty() => {
+                Answer::error("Missing process-wide variable identifier.\n")
+            }
             words => Answer::error(nothing(words)),
         }
     }

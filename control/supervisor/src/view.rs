@@ -36,7 +36,7 @@ pub(crate) fn snapshot(process: &Process, cycle: &Cycle, checks: Option<&Checks>
             .pools
             .iter()
             .filter_map(|p| cycle.pools.get(&p.name))
-            .map(|p| pool_view(process, p, checks, now_ms))
+            .map(|p| pool_view(process, cycle, p, checks, now_ms))
             .collect(),
         events: recent(process),
         invalid_total: process.web.invalids.total(),
@@ -117,7 +117,13 @@ fn site(process: &Process, plan: &plan::Site, state: &crate::cycle::SiteState) -
     view
 }
 
-fn pool_view(process: &Process, pool: &Arc<Pool>, checks: Option<&Checks>, now_ms: u64) -> PoolView {
+fn pool_view(
+    process: &Process,
+    cycle: &Cycle,
+    pool: &Arc<Pool>,
+    checks: Option<&Checks>,
+    now_ms: u64,
+) -> PoolView {
     let plan = &pool.plan;
     let rates = process.rates.lock().of(&RateKey::Pool(plan.name.clone()));
     let servers = pool.servers();
@@ -131,7 +137,7 @@ fn pool_view(process: &Process, pool: &Arc<Pool>, checks: Option<&Checks>, now_m
         dynamic: pool.is_dynamic(),
         cookie: plan.cookie.as_ref().map(|c| c.name.clone()).unwrap_or_default(),
         flow: FlowView::of(&pool.stats, &rates, now_ms),
-        limit: plan.full_connections.map_or_else(|| u64::from(process.quota.limit()) / 10, u64::from).max(1),
+        limit: plan.full_connections.map_or_else(|| full(process, &cycle.plan, plan), u64::from),
         up: servers.is_empty() || pool.is_up(),
         weight: pool.total_weight().into(),
         user_weight: usable(false).map(|s| u64::from(s.weight())).sum(),
@@ -142,6 +148,17 @@ fn pool_view(process: &Process, pool: &Arc<Pool>, checks: Option<&Checks>, now_m
         down_s: pool.down_time().as_secs(),
         servers: servers.iter().map(|s| server_view(process, pool, s, checks, now_ms)).collect(),
     }
+}
+
+/// What counts as full when nothing is said: a tenth of the limits of the sites that lead there.
+fn full(process: &Process, plan: &plan::Plan, pool: &plan::Pool) -> u64 {
+    let leads = |site: &&plan::Site| {
+        let named = |target: &plan::RouteTarget| matches!(target, plan::RouteTarget::Pool(name) if *name == pool.name);
+        site.default_pool.as_ref() == Some(&pool.name) || site.routes.iter().any(|route| named(&route.target))
+    };
+    let limit = |site: &plan::Site| site.max_connections.unwrap_or(process.quota.limit());
+    let sum: u64 = plan.sites.iter().filter(leads).map(|site| u64::from(limit(site))).sum();
+    sum.div_ceil(10).max(1)
 }
 
 /// HAProxy's name of a way of balancing.

@@ -140,7 +140,7 @@ pub fn rows(snapshot: &Snapshot, selection: &Selection) -> Vec<Row> {
     let mut rows: Vec<Row> = snapshot.sites.iter().map(site_row).collect();
     for pool in &snapshot.pools {
         rows.extend(pool.servers.iter().map(|server| server_row(pool, server)));
-        rows.push(pool_row(pool));
+        rows.push(pool_row(pool, selection.only_up || selection.no_maintenance));
     }
     rows.sort_by_key(|row| row.proxy); // stable: a site stays in front of the pool of the same number
     rows.retain(|row| selection.has(row));
@@ -353,10 +353,10 @@ fn site_row(site: &SiteView) -> Row {
         .run("rate", [site.session_rate.now, 0, site.session_rate.max])
         .set("mode", mode(site.http))
         .run("conn_rate", [site.connection_rate.now, site.connection_rate.max, site.connections])
-        .run(
-            "intercepted",
-            [site.intercepted, site.denied_connections, site.denied_sessions, site.failed_rewrites],
-        )
+        .set("intercepted", site.http.then_some(site.intercepted))
+        .run("dcon", [site.denied_connections, site.denied_sessions, site.failed_rewrites])
+        .run("req_rate", [site.request_rate.now, site.request_rate.max, site.requests])
+        .run("comp_in", [0; 4])
         .set("eint", site.internal_errors);
     let other = if site.http { 0 } else { site.sessions };
     let http = site.sessions - other;
@@ -365,11 +365,7 @@ fn site_row(site: &SiteView) -> Row {
         .set("reqbin", site.bytes_in)
         .set("resbout", site.bytes_out);
     if site.http {
-        cells
-            .run("hrsp_1xx", site.responses)
-            .run("req_rate", [site.request_rate.now, site.request_rate.max, site.requests])
-            .run("comp_in", [0; 4])
-            .run("cache_lookups", [0; 2]);
+        cells.run("hrsp_1xx", site.responses).run("cache_lookups", [0; 2]);
     }
     Row {
         kind: RowKind::Site,
@@ -405,16 +401,16 @@ fn flow_cells(cells: &mut Maker, flow: &crate::view::FlowView, http: bool) {
     }
 }
 
-fn pool_row(pool: &PoolView) -> Row {
+/// `counted`: rows of servers are hidden, so the state tells how many there are.
+fn pool_row(pool: &PoolView, counted: bool) -> Row {
     let mut cells = Maker::new();
     flow_cells(&mut cells, &pool.flow, pool.http);
-    let up = |yes: bool| pool.servers.iter().filter(|s| s.health.is_up() == yes).count() as u64;
     cells
         .set("pxname", pool.name.as_str())
         .set("svname", "BACKEND")
         .set("slim", pool.limit)
         .set("dreq", pool.flow.denied_requests)
-        .set("status", if pool.up { "UP" } else { "DOWN" })
+        .set("status", pool_status(pool, counted))
         .run("weight", [pool.weight, pool.active, pool.backup])
         .run("chkdown", [pool.downs, pool.last_change_s])
         .set("downtime", (!pool.servers.is_empty()).then_some(pool.down_s))
@@ -423,9 +419,11 @@ fn pool_row(pool: &PoolView) -> Row {
         .set("type", RowKind::Pool as u32)
         .set("cookie", pool.cookie.as_str())
         .set("algo", pool.algorithm.as_str())
-        .run("uweight", [pool.user_weight, 0, up(false), up(true)]);
+        // Servers by state are for Prometheus; HAProxy leaves 0 here.
+        .run("uweight", [pool.user_weight, 0, 0, 0])
+        .run("comp_in", [0; 4]);
     if pool.http {
-        cells.run("comp_in", [0; 4]).run("cache_lookups", [0; 2]);
+        cells.run("cache_lookups", [0; 2]);
     }
     Row {
         kind: RowKind::Pool,
@@ -435,6 +433,15 @@ fn pool_row(pool: &PoolView) -> Row {
         down: !pool.up,
         maintenance: false,
         cells: cells.0,
+    }
+}
+
+fn pool_status(pool: &PoolView, counted: bool) -> String {
+    let usable = pool.servers.iter().filter(|server| server.is_usable()).count();
+    match (pool.up, counted) {
+        (true, true) => format!("UP ({usable}/{})", pool.servers.len()),
+        (true, false) => "UP".to_owned(),
+        (false, _) => "DOWN".to_owned(),
     }
 }
 
@@ -468,7 +475,7 @@ fn server_row(pool: &PoolView, server: &ServerView) -> Row {
         proxy: pool.id,
         server: server.id,
         name: pool.name.clone(),
-        down: !server.health.is_up(),
+        down: !server.health.is_up() || server.admin == crate::view::Admin::Maintenance,
         maintenance: server.admin == crate::view::Admin::Maintenance,
         cells: cells.0,
     }
@@ -541,7 +548,7 @@ cache_hint_hits,";
             (Selection { scope: "ot".into(), ..all.clone() }, &everything[1..4]),
             (Selection { names: vec!["app".into()], kinds: 4, ..all.clone() }, &everything[4..6]),
             (Selection { proxy: Some(4), kinds: 4, server: Some(2), ..all.clone() }, &everything[5..6]),
-            (Selection { proxy: Some(4), only_up: true, ..all.clone() }, &everything[5..6]),
+            (Selection { proxy: Some(4), only_up: true, ..all.clone() }, &[]),
             (Selection { proxy: Some(4), no_maintenance: true, kinds: 4, ..all }, &everything[4..5]),
         ] {
             assert_eq!(names(&selection), expected);

@@ -143,8 +143,10 @@ fn check_health(server: &ServerView) -> u32 {
     }
 }
 
+/// HAProxy pauses checks of a server that the file disabled, or that has some.
 fn check_state(server: &ServerView) -> u32 {
-    let paused = if server.admin == Admin::Maintenance { PAUSED } else { 0 };
+    let pausable = server.check.is_some() || server.disabled_by_file;
+    let paused = if pausable && server.admin == Admin::Maintenance { PAUSED } else { 0 };
     paused | server.check.as_ref().map_or(0, state_bits)
 }
 

@@ -14,6 +14,8 @@
 mod application;
 mod bad_configurations;
 mod commands;
+mod consoles;
+mod conversations;
 mod conversion;
 mod farm;
 mod faults;
