@@ -6,6 +6,7 @@
 //! which dialect it came from. Formats, error pages and defaults are data in it.
 
 pub mod check;
+pub mod compression;
 pub mod draft;
 pub mod hash;
 pub mod listener;

@@ -1,5 +1,6 @@
 //! Settings of the whole process.
 
+use crate::compression::CompressionLimits;
 use crate::listener::BindAddress;
 use crate::log::LogTarget;
 use crate::place::Place;
@@ -43,6 +44,8 @@ pub struct Process {
     pub spread_checks_percent: u8,
     /// Largest request or response head, bytes; `None` = the codec's default.
     pub head_bytes: Option<usize>,
+    /// Effort and limits of compression.
+    pub compression: CompressionLimits,
     /// Descriptor limit asked for.
     pub descriptors: Option<u64>,
     /// Prometheus listener of its own (`address` → path `/metrics`), from the native file.
@@ -100,6 +103,9 @@ impl Process {
         take(&mut self.hard_stop_after, other.hard_stop_after);
         take(&mut self.head_bytes, other.head_bytes);
         take(&mut self.descriptors, other.descriptors);
+        if other.compression != CompressionLimits::default() {
+            self.compression = other.compression;
+        }
         self.daemon |= other.daemon;
         self.spread_checks_percent = self.spread_checks_percent.max(other.spread_checks_percent);
         self.runtime_sockets.extend(other.runtime_sockets);

@@ -1,6 +1,7 @@
 //! A site: listeners, rules, routes. HAProxy's frontend, nginx's server.
 
 use crate::Mode;
+use crate::compression::Compression;
 use crate::listener::Bind;
 use crate::log::LogPlan;
 use crate::network::Networks;
@@ -115,6 +116,8 @@ pub struct HttpOptions {
     pub idle_close_on_response: bool,
     /// Probes that send nothing are not counted as errors.
     pub ignore_probes: bool,
+    /// Bodies that are compressed on their way.
+    pub compression: Option<Compression>,
 }
 
 /// What happens to connections after a response.

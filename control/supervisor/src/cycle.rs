@@ -362,6 +362,7 @@ fn http_sites(
             default_pool,
             tables: Arc::clone(tables),
             limits,
+            compression: plan.process.compression,
             log,
             line,
             error_line,

@@ -67,6 +67,7 @@ impl Process {
             pages,
             log: log.clone(),
             invalids: Arc::default(),
+            compressed: web::Meter::default(),
             connections: Default::default(),
         };
         Process {

@@ -108,10 +108,12 @@ const SITE: &[Metric<SiteView>] = &[
     ("connections_total", "Connections so far.", |s| Of(s.connections)),
     ("http_requests_rate_max", "Most requests per second.", |s| http(s.http, s.request_rate.max)),
     ("http_requests_total", "Requests so far.", |s| http(s.http, s.requests)),
-    ("http_comp_bytes_in_total", "Bytes given to compression.", |s| http(s.http, 0)),
-    ("http_comp_bytes_out_total", "Bytes out of compression.", |s| http(s.http, 0)),
-    ("http_comp_bytes_bypassed_total", "Bytes that compression let pass.", |s| http(s.http, 0)),
-    ("http_comp_responses_total", "Compressed responses.", |s| http(s.http, 0)),
+    ("http_comp_bytes_in_total", "Bytes given to compression.", |s| http(s.http, s.compression[0])),
+    ("http_comp_bytes_out_total", "Bytes out of compression.", |s| http(s.http, s.compression[1])),
+    ("http_comp_bytes_bypassed_total", "Bytes that compression let pass.", |s| {
+        http(s.http, s.compression[2])
+    }),
+    ("http_comp_responses_total", "Compressed responses.", |s| http(s.http, s.compression[3])),
     ("http_cache_lookups_total", "Look-ups in caches.", |s| http(s.http, 0)),
     ("http_cache_hits_total", "Responses out of caches.", |s| http(s.http, 0)),
     ("intercepted_requests_total", "Requests answered by ourselves.", |s| Of(s.intercepted)),
@@ -174,10 +176,12 @@ const POOL: &[Metric<PoolView>] = &[
     ("check_last_change_seconds", "Seconds since it changed.", |p| Of(p.last_change_s)),
     ("downtime_seconds_total", "Seconds it was down.", |p| Of(p.down_s)),
     ("http_requests_total", "Requests so far.", |p| http(p.http, p.flow.requests)),
-    ("http_comp_bytes_in_total", "Bytes given to compression.", |p| http(p.http, 0)),
-    ("http_comp_bytes_out_total", "Bytes out of compression.", |p| http(p.http, 0)),
-    ("http_comp_bytes_bypassed_total", "Bytes that compression let pass.", |p| http(p.http, 0)),
-    ("http_comp_responses_total", "Compressed responses.", |p| http(p.http, 0)),
+    ("http_comp_bytes_in_total", "Bytes given to compression.", |p| http(p.http, p.flow.compression[0])),
+    ("http_comp_bytes_out_total", "Bytes out of compression.", |p| http(p.http, p.flow.compression[1])),
+    ("http_comp_bytes_bypassed_total", "Bytes that compression let pass.", |p| {
+        http(p.http, p.flow.compression[2])
+    }),
+    ("http_comp_responses_total", "Compressed responses.", |p| http(p.http, p.flow.compression[3])),
     ("http_cache_lookups_total", "Look-ups in caches.", |p| http(p.http, 0)),
     ("http_cache_hits_total", "Responses out of caches.", |p| http(p.http, 0)),
 ];

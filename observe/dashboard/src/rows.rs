@@ -356,7 +356,7 @@ fn site_row(site: &SiteView) -> Row {
         .set("intercepted", site.http.then_some(site.intercepted))
         .run("dcon", [site.denied_connections, site.denied_sessions, site.failed_rewrites])
         .run("req_rate", [site.request_rate.now, site.request_rate.max, site.requests])
-        .run("comp_in", [0; 4])
+        .run("comp_in", site.compression)
         .set("eint", site.internal_errors);
     let other = if site.http { 0 } else { site.sessions };
     let http = site.sessions - other;
@@ -421,7 +421,7 @@ fn pool_row(pool: &PoolView, counted: bool) -> Row {
         .set("algo", pool.algorithm.as_str())
         // Servers by state are for Prometheus; HAProxy leaves 0 here.
         .run("uweight", [pool.user_weight, 0, 0, 0])
-        .run("comp_in", [0; 4]);
+        .run("comp_in", pool.flow.compression);
     if pool.http {
         cells.run("cache_lookups", [0; 2]);
     }

@@ -164,6 +164,8 @@ pub struct SiteView {
     pub intercepted: u64,
     /// Responses 1xx … 5xx, other.
     pub responses: [u64; 6],
+    /// Compression of answers: bytes in, bytes out, bytes that passed for lack of time, answers.
+    pub compression: [u64; 4],
     /// Header edits that failed.
     pub failed_rewrites: u64,
     /// Own faults.
@@ -221,6 +223,8 @@ pub struct FlowView {
     pub server_aborts: u64,
     /// Responses 1xx … 5xx, other.
     pub responses: [u64; 6],
+    /// Compression of answers: bytes in, bytes out, bytes that passed for lack of time, answers.
+    pub compression: [u64; 4],
     /// Header edits that failed.
     pub failed_rewrites: u64,
     /// Own faults.
@@ -489,6 +493,7 @@ impl SiteView {
         self.request_errors = sum(|c| &c.request_errors);
         self.intercepted = sum(|c| &c.intercepted);
         self.responses = std::array::from_fn(|i| stats.sum(|c| &c.responses[i]));
+        self.compression = std::array::from_fn(|i| stats.sum(|c| &c.compression[i]));
         self.failed_rewrites = sum(|c| &c.failed_rewrites);
         self.internal_errors = sum(|c| &c.internal_errors);
         self.connection_rate = rates.connections;
@@ -526,6 +531,7 @@ impl FlowView {
             client_aborts: sum(|c| &c.client_aborts),
             server_aborts: sum(|c| &c.server_aborts),
             responses: std::array::from_fn(|i| stats.sum(|c| &c.responses[i])),
+            compression: std::array::from_fn(|i| stats.sum(|c| &c.compression[i])),
             failed_rewrites: sum(|c| &c.failed_rewrites),
             internal_errors: sum(|c| &c.internal_errors),
             last_session_s: (last_ms > 0).then(|| now_ms.saturating_sub(last_ms) / 1000),

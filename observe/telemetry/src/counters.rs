@@ -120,6 +120,8 @@ pub struct SiteCell {
     pub intercepted: Counter,
     /// Responses by class: 1xx … 5xx, other.
     pub responses: [Counter; 6],
+    /// Compression of answers: bytes in, bytes out, bytes that passed for lack of time, answers.
+    pub compression: [Counter; 4],
     /// Header edits that failed.
     pub failed_rewrites: Counter,
     /// Our own faults.
@@ -161,6 +163,8 @@ pub struct FlowCell {
     pub server_aborts: Counter,
     /// Responses by class: 1xx … 5xx, other.
     pub responses: [Counter; 6],
+    /// Compression of answers: bytes in, bytes out, bytes that passed for lack of time, answers.
+    pub compression: [Counter; 4],
     /// Header edits that failed.
     pub failed_rewrites: Counter,
     /// Our own faults.
@@ -329,6 +333,7 @@ impl SiteCell {
         ]
         .into_iter()
         .chain(&self.responses)
+        .chain(&self.compression)
     }
 }
 
@@ -355,6 +360,7 @@ impl FlowCell {
         ]
         .into_iter()
         .chain(&self.responses)
+        .chain(&self.compression)
     }
 
     fn timings(&self) -> [&Timing; 4] {

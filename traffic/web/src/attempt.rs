@@ -12,6 +12,7 @@ use crate::local::Workspace;
 use crate::persistence;
 use crate::rules::{self, Denied, Verdict};
 use crate::scene::Scene;
+use crate::squeeze::{self, Squeezer};
 use plan::pool::{Balance, Redispatch};
 use plan::rule::Facts;
 use pool::{Admission, Ask, Connection, Pool, Server, Slot, WaitReason};
@@ -197,11 +198,7 @@ impl Tries {
             return false;
         }
         if failure.cause != Cause::KeepAliveRace {
-            self.stays = match pool.plan.retry.redispatch {
-                Redispatch::Never => true,
-                Redispatch::Unsaid => self.bound.is_some(),
-                Redispatch::Always => false,
-            };
+            self.stays = pool.plan.retry.redispatch == Redispatch::Never;
             if self.stays {
                 self.bound = Some(Arc::clone(server));
             } else {
@@ -460,13 +457,16 @@ fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Conn
             http1::Connection::Close
         },
         drop_expect: exchange.continued,
+        chunked: exchange.squeeze_request.is_some(),
         ..RequestEdit::default()
     };
     write_request(&work.request, &mut out, &edit);
     let framing = work.request.framing();
     let held = match framing {
         BodyFraming::Length(n)
-            if n <= work.buffer.len() as u64 && (exchange.continued || !work.request.expects_continue()) =>
+            if exchange.squeeze_request.is_none()
+                && n <= work.buffer.len() as u64
+                && (exchange.continued || !work.request.expects_continue()) =>
         {
             n as usize
         }
@@ -474,10 +474,12 @@ fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Conn
     };
     out.extend_from_slice(&work.buffer.bytes()[..held]);
     let rest = if held > 0 { BodyFraming::None } else { framing };
+    let squeezer = exchange.squeeze_request.map(|coding| Squeezer::new(coding, exchange.site.compression));
+    let sent = if squeezer.is_some() { BodyFraming::Chunked } else { rest };
     Line {
         connection,
         buffer: conn.local.worker.buffers.take(),
-        up: Pump::new(out, rest, rest),
+        up: Pump::new(out, rest, sent).squeezing(squeezer),
         held,
         up_failed: false,
     }
@@ -681,10 +683,17 @@ async fn respond(
     let kind = work.request.kind();
     let received = work.response.framing(kind);
     let old_client = work.request.version == Version::Http10;
+    let squeezer = match exchange.squeeze_answer {
+        Some(_) if exchange.method_as_received(&work.request) != b"HEAD" => {
+            squeeze::of_response(exchange, &work.request, &mut work.response, clock::now())
+        }
+        _ => None,
+    };
     // A rule may have changed the method; the client reads the answer to the one it sent.
     let sent = match received {
         _ if exchange.method_as_received(&work.request) == b"HEAD" => BodyFraming::None,
         _ if kind.head => BodyFraming::Length(0),
+        _ if squeezer.is_some() => BodyFraming::Chunked,
         BodyFraming::Chunked | BodyFraming::UntilClose if old_client => BodyFraming::UntilClose,
         BodyFraming::UntilClose => BodyFraming::Chunked,
         same => same,
@@ -707,11 +716,17 @@ async fn respond(
         exchange.log_early(conn, work);
     }
     let server_keeps = work.response.keep_alive() && received != BodyFraming::UntilClose;
-    let mut down = Pump::new(out, received, sent);
+    let mut down = Pump::new(out, received, sent).squeezing(squeezer);
     let outcome = transfer(conn, work, exchange, line, &mut down).await;
     conn.deadline.watch(None);
     exchange.bytes_out += down.written;
     exchange.bytes_in += line.up.moved;
+    let (worker, now) = (conn.local.worker.index, clock::now());
+    if down.squeezes() {
+        squeeze::count(exchange, worker, now, down.moved, down.squeezed);
+    } else if exchange.squeeze_answer.is_some() {
+        squeeze::count_bypassed(exchange, worker, now, down.moved);
+    }
     let body_done = line.up.is_done() && !line.up_failed;
     let nothing_sent = down.written == 0;
     work.out = down.into_memory();

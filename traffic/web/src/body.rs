@@ -4,6 +4,7 @@
 //! the first bytes to write, so that head and first data leave in one system call. It never waits by
 //! itself: the caller polls it together with the other direction and its deadline.
 
+use crate::squeeze::Squeezer;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -35,6 +36,10 @@ pub(crate) struct Pump {
     pub written: u64,
     /// What it waits for when pending.
     pub waits_for: Side,
+    /// Compresses the body; what leaves is chunked then.
+    squeezer: Option<Box<Squeezer>>,
+    /// Compressed bytes so far.
+    pub squeezed: u64,
     /// Bytes of the body, its framing included, were taken from the buffer.
     begun: bool,
     ended: bool,
@@ -98,15 +103,29 @@ impl Pump {
             moved: 0,
             written: 0,
             waits_for: Side::Source,
+            squeezer: None,
+            squeezed: 0,
             begun: false,
             ended: false,
         }
         .begin()
     }
 
+    /// The same pump, compressing. Only for chunks, and before it is polled.
+    pub fn squeezing(mut self, squeezer: Option<Squeezer>) -> Pump {
+        debug_assert!(squeezer.is_none() || self.encode == Encode::Chunked && !self.begun);
+        self.squeezer = squeezer.filter(|_| !self.ended).map(Box::new);
+        self
+    }
+
+    /// True when it compresses.
+    pub fn squeezes(&self) -> bool {
+        self.squeezer.is_some()
+    }
+
     fn begin(mut self) -> Pump {
         if matches!(self.source, Source::Nothing) {
-            self.end(None);
+            let _ = self.end(None);
         }
         self
     }
@@ -150,13 +169,16 @@ impl Pump {
                 self.waits_for = Side::Sink;
                 ready!(self.poll_write(cx, buffer, to)).map_err(|_| PumpError::Sink)?;
             } else if matches!(self.source, Source::Length(0)) {
-                self.end(None);
+                self.end(None)?;
             } else if self.source_done() {
                 return Poll::Ready(Ok(()));
             } else {
                 self.waits_for = Side::Source;
-                let n = ready!(buffer.poll_fill(from, cx)).map_err(|_| PumpError::Source)?;
-                if n == 0 {
+                let filled = buffer.poll_fill(from, cx);
+                if filled.is_pending() && self.squeezer.is_some() && self.show_squeezed()? {
+                    continue;
+                }
+                if ready!(filled).map_err(|_| PumpError::Source)? == 0 {
                     self.source_closed()?;
                 }
             }
@@ -233,12 +255,12 @@ impl Pump {
             Source::Nothing => {}
             Source::UntilClose => {
                 let len = buffer.len();
-                self.data(buffer, len);
+                self.data(buffer, len)?;
             }
             Source::Length(left) => {
                 let len = usize::try_from(*left).map_or(buffer.len(), |left| left.min(buffer.len()));
                 *left -= len as u64;
-                self.data(buffer, len);
+                self.data(buffer, len)?;
             }
             Source::Chunked(_) => self.decode_chunks(buffer)?,
         }
@@ -252,12 +274,12 @@ impl Pump {
                 Chunk::Need { consumed } => buffer.consume(consumed),
                 Chunk::Data { skip, len } => {
                     buffer.consume(skip);
-                    self.data(buffer, len);
+                    self.data(buffer, len)?;
                 }
                 Chunk::End { consumed } => {
                     buffer.consume(consumed);
                     let trailers = decoder.trailers().clone();
-                    self.end(Some(&trailers));
+                    self.end(Some(&trailers))?;
                 }
             }
         }
@@ -265,8 +287,13 @@ impl Pump {
     }
 
     /// The first `len` bytes of the buffer are data.
-    fn data(&mut self, buffer: &mut Buffer, len: usize) {
+    fn data(&mut self, buffer: &mut Buffer, len: usize) -> Result<(), PumpError> {
         self.moved += len as u64;
+        if let Some(squeezer) = &mut self.squeezer {
+            let fed = squeezer.feed(&buffer.bytes()[..len]);
+            buffer.consume(len);
+            return self.take_squeezed(fed);
+        }
         match self.encode {
             Encode::Drop => buffer.consume(len),
             // A short copy is cheaper than a call with two parts.
@@ -287,24 +314,46 @@ impl Pump {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The source pauses: the sink shall see what came so far. True when there is something to write.
+    fn show_squeezed(&mut self) -> Result<bool, PumpError> {
+        let flushed = self.squeezer.as_mut().is_none_or(|squeezer| squeezer.flush());
+        self.take_squeezed(flushed)?;
+        Ok(!self.nothing_to_write())
+    }
+
+    /// What the compressor gave out becomes a chunk.
+    fn take_squeezed(&mut self, sound: bool) -> Result<(), PumpError> {
+        let Some(squeezer) = self.squeezer.as_mut().filter(|_| sound) else { return Err(PumpError::Invalid) };
+        if !squeezer.out.is_empty() {
+            self.squeezed += squeezer.out.len() as u64;
+            write_chunk_size(&mut self.framing, squeezer.out.len());
+            self.framing.append(&mut squeezer.out);
+            self.framing.extend_from_slice(DATA_END);
+        }
+        Ok(())
     }
 
     fn source_closed(&mut self) -> Result<(), PumpError> {
         match self.source {
-            Source::UntilClose => {
-                self.end(None);
-                Ok(())
-            }
+            Source::UntilClose => self.end(None),
             _ => Err(PumpError::Truncated),
         }
     }
 
-    fn end(&mut self, trailers: Option<&Fields>) {
+    fn end(&mut self, trailers: Option<&Fields>) -> Result<(), PumpError> {
         self.source = Source::Nothing;
+        if let Some(squeezer) = self.squeezer.as_mut().filter(|_| !self.ended) {
+            let finished = squeezer.finish();
+            self.take_squeezed(finished)?;
+        }
         if self.encode == Encode::Chunked && !self.ended {
             let none = Fields::default();
             write_last_chunk(&mut self.framing, trailers.unwrap_or(&none));
         }
         self.ended = true;
+        Ok(())
     }
 }

@@ -6,7 +6,9 @@ use crate::client::{Conn, Interrupted};
 use crate::local::{PagesAnswer, PagesRequest, Site, Workspace};
 use crate::rules::{self, Denied, Variables, Verdict};
 use crate::scene::Scene;
+use crate::squeeze;
 use listener::Peer;
+use plan::compression::Coding;
 use plan::log::Severity;
 use plan::pages::ErrorPages;
 use plan::rule::Facts;
@@ -76,6 +78,10 @@ pub(crate) struct Exchange {
     pub idempotent: bool,
     /// Part of its body is gone: nothing more can be read from this client.
     pub body_spent: bool,
+    /// How the answer is to be compressed, if it can be.
+    pub squeeze_answer: Option<Coding>,
+    /// How the request's body is compressed.
+    pub squeeze_request: Option<Coding>,
     /// The request as received, when rules changed it: method and target.
     received: Option<Box<(Vec<u8>, Vec<u8>)>>,
 }
@@ -158,6 +164,8 @@ impl Exchange {
             bad_request: false,
             idempotent: false,
             body_spent: false,
+            squeeze_answer: None,
+            squeeze_request: None,
             received: None,
         }
     }
@@ -454,7 +462,10 @@ fn route(site: &Site, exchange: &Exchange, request: &RequestHead) -> Option<Arc<
 }
 
 /// What every request gets on its way to a server.
-fn prepare(site: &Site, pool: &Pool, exchange: &Exchange, request: &mut RequestHead) {
+fn prepare(site: &Site, pool: &Pool, exchange: &mut Exchange, request: &mut RequestHead) {
+    if pool.plan.http.compression.is_some() || site.plan.http.compression.is_some() {
+        squeeze::wish(exchange, request);
+    }
     forwarded_for([&pool.plan.http.forwarded_for, &site.plan.http.forwarded_for], exchange, request);
     if let Some(header) = site.plan.unique_id_header.as_ref().filter(|_| !exchange.unique_id.is_empty()) {
         request.fields.set(header.as_bytes(), &exchange.unique_id);

@@ -17,8 +17,10 @@ mod persistence;
 mod record;
 mod rules;
 mod scene;
+mod squeeze;
 mod tunnel;
 
 pub use auth::password_matches;
 pub use client::serve;
 pub use local::{Local, Pages, PagesAnswer, PagesRequest, Process, Site, Sites};
+pub use squeeze::Meter;

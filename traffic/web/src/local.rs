@@ -28,6 +28,8 @@ pub struct Site {
     pub tables: Arc<tables::Tables>,
     /// Limits of request heads.
     pub limits: Limits,
+    /// Effort and limits of compression.
+    pub compression: plan::compression::CompressionLimits,
     /// Where its log lines go; `None` = no access log.
     pub log: Option<LogRoute>,
     /// Its access log line, compiled.
@@ -48,6 +50,8 @@ pub struct Process {
     pub log: LogProcess,
     /// The last invalid messages.
     pub invalids: Arc<Invalids>,
+    /// What goes into compression.
+    pub compressed: crate::Meter,
     /// Numbers client connections.
     pub connections: AtomicU64,
 }

@@ -12,7 +12,7 @@ use super::text::Variables;
 /// The version that configurations and scripts are told, in HAProxy's count.
 pub const VERSION: &str = "3.5-dev5";
 /// Features answered with yes: only what is really there.
-pub const FEATURES: &[&str] = &["EPOLL", "GETADDRINFO", "NETFILTER", "POLL", "PCRE2", "THREAD"];
+pub const FEATURES: &[&str] = &["EPOLL", "GETADDRINFO", "NETFILTER", "POLL", "PCRE2", "THREAD", "ZLIB"];
 /// Run-time switches answered with yes.
 const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO"];
 /// Deepest nesting of parentheses and negations.

@@ -81,6 +81,9 @@ fn finish(shared: &mut Shared<'_>, mut proxy: Proxy) -> (Option<Site>, Option<Po
         _ => (rules, Rules::default()),
     };
     check_checks(shared, &proxy);
+    let compression = proxy.compression.compression();
+    proxy.site.http.compression.clone_from(&compression);
+    proxy.pool.http.compression = compression;
     check_loops(shared, &proxy);
     check_captures(shared, &proxy, &site_rules);
     let site = proxy.kind.has_site().then(|| site(&proxy, site_rules, line));
@@ -230,6 +233,7 @@ fn drop_http(shared: &mut Shared<'_>, proxy: &mut Proxy) {
     }
     proxy.statistics = None;
     proxy.site.monitor_path = None;
+    proxy.compression = super::compression::Settings::default();
     proxy.pool.cookie = None;
     proxy.site.http.forwarded_for = None;
     proxy.pool.http.forwarded_for = None;

@@ -89,8 +89,12 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("lua-load-per-thread", NotYet(""), "loads a Lua file"),
     entry!("lua-prepend-path", NotYet(""), "path of Lua files"),
     entry!("master-worker", Words(master_worker), "old: what the option -W does"),
-    entry!("maxcompcpuusage", NoEffect(TUNING), "processor share of compression"),
-    entry!("maxcomprate", NoEffect(TUNING), "rate of compression"),
+    entry!(
+        "maxcompcpuusage",
+        NoEffect("compression is limited by 'maxcomprate' only"),
+        "processor share of compression"
+    ),
+    entry!("maxcomprate", Words(maxcomprate), "most kilobytes into compression in a second"),
     entry!("maxconn", Words(maxconn), "connections at once"),
     entry!("maxconnrate", NotYet(""), "new connections in a second"),
     entry!("maxpipes", NoEffect(TUNING), "pipes for splicing"),
@@ -305,6 +309,10 @@ fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
             shared.stick_counters = cursor.number_in("a number of counters", 0, 100)? as u8;
             cursor.end()
         }
+        "comp.maxlevel" => {
+            shared.process.compression.level = Some(cursor.number_in("a level", 1, 9)? as u32);
+            cursor.end()
+        }
         "maxrewrite" => cursor.size().and_then(|_| cursor.end()),
         _ if !TUNE
             .iter()
@@ -318,6 +326,12 @@ fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
             Ok(())
         }
     }
+}
+
+fn maxcomprate(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
+    let kilobytes = cursor.number_in("kilobytes per second", 0, u64::from(u32::MAX))?;
+    shared.process.compression.bytes_per_second = (kilobytes > 0).then_some(kilobytes * 1024);
+    Ok(())
 }
 
 fn set(flag: &mut bool) -> Done {

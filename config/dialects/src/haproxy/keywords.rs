@@ -4,8 +4,8 @@ use super::proxy::{self};
 use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
 use super::{
-    acl, balance, bind, check, converters, fetches, global, logs, options, pages, rules, server, stats,
-    tables, timeouts,
+    acl, balance, bind, check, compression, converters, fetches, global, logs, options, pages, rules, server,
+    stats, tables, timeouts,
 };
 
 /// In which sections a word may stand.
@@ -115,6 +115,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         "capture request|response header NAME len N, capture cookie NAME len N"
     ),
     entry!("clitimeout", D | F, timeouts::old_client, "old: timeout client"),
+    entry!(
+        "compression",
+        D | F | B,
+        compression::compression,
+        "compression algo|type|offload|…: compresses bodies on their way"
+    ),
     entry!("contimeout", D | B, timeouts::old_connect, "old: timeout connect"),
     entry!("cookie", D | B, proxy::cookie, "cookie NAME rewrite|insert|prefix …: persistence by cookie"),
     entry!(
@@ -169,6 +175,7 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         check::external_check,
         "external-check command|path: the program of checks"
     ),
+    entry!("filter", F | B, compression::filter, "filter compression|comp-req|comp-res"),
     entry!("fullconn", D | B, proxy::fullconn, "fullconn N: load at which dynamic limits are reached"),
     entry!("grace", D | F, proxy::grace, "old: time to keep listening while stopping"),
     entry!(
@@ -281,13 +288,11 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("clitcpka-cnt", ""),
     ("clitcpka-idle", ""),
     ("clitcpka-intvl", ""),
-    ("compression", "let the servers compress"),
     ("crt", ""),
     ("declare", "use 'capture request header' or 'http-request capture … len N'"),
     ("dispatch", "write 'server NAME ADDRESS:PORT'"),
     ("dynamic-cookie-key", "give each server a 'cookie'"),
     ("email-alert", ""),
-    ("filter", ""),
     ("force-be-switch", ""),
     ("force-persist", ""),
     ("hash-preserve-affinity", ""),

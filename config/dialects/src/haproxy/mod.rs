@@ -17,6 +17,7 @@ mod balance;
 mod bind;
 mod check;
 mod check_condition;
+mod compression;
 mod converters;
 mod environment;
 mod fetches;

@@ -172,6 +172,8 @@ pub(super) struct Proxy {
     pub rules: ProxyRules,
     /// Length of the kernel's queue for binds that do not say it.
     pub backlog: Option<u32>,
+    /// `compression`.
+    pub compression: super::compression::Settings,
     /// Where a setting was said that only HTTP knows, with its words.
     pub http_only: Vec<(Place, &'static str)>,
 }
@@ -260,6 +262,7 @@ impl Proxy {
             statistics: None,
             rules: ProxyRules::default(),
             backlog: None,
+            compression: Default::default(),
             http_only: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use super::yaml::{Kind, Node};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use plan::Mode;
+use plan::compression::Coding;
 use plan::draft::nearest;
 use plan::listener::{BindAddress, ProxyVersion};
 use plan::log::{LogAddress, LogHeader, Severity};
@@ -124,6 +125,16 @@ words!(
         ("keep_alive", ConnectionMode::KeepAlive),
         ("server_close", ConnectionMode::ServerClose),
         ("close", ConnectionMode::Close),
+    ]
+);
+words!(
+    Coding,
+    "gzip, deflate, raw_deflate or identity",
+    &[
+        ("gzip", Coding::Gzip),
+        ("deflate", Coding::Deflate),
+        ("raw_deflate", Coding::RawDeflate),
+        ("identity", Coding::Identity),
     ]
 );
 words!(

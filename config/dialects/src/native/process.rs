@@ -30,6 +30,7 @@ impl Fieldset for Process {
             hard_stop_after,
             spread_checks_percent,
             head_bytes,
+            compression,
             descriptors,
             metrics,
         } = self;
@@ -42,6 +43,8 @@ impl Fieldset for Process {
         f.option("max_connections", max_connections);
         f.option("descriptors", descriptors);
         f.option("head_bytes", head_bytes);
+        f.option("compression_level", &mut compression.level);
+        f.option("compressed_bytes_per_second", &mut compression.bytes_per_second);
         f.option("hard_stop_after", hard_stop_after);
         f.value("spread_checks_percent", spread_checks_percent, &0);
         f.option("node", node);

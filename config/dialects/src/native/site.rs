@@ -7,6 +7,7 @@ use super::process::nowhere;
 use super::reader::{Meant, Named, Reader};
 use super::writer::Writer;
 use super::yaml::{Kind, Node};
+use plan::compression::{Compression, Squeeze};
 use plan::listener::Bind;
 use plan::network::Networks;
 use plan::pages::ErrorPages;
@@ -170,6 +171,7 @@ impl Fieldset for HttpOptions {
             abort_on_close,
             idle_close_on_response,
             ignore_probes,
+            compression,
         } = self;
         f.value("connection", connection, &ConnectionMode::default());
         f.option("forwarded_for", forwarded_for);
@@ -177,6 +179,35 @@ impl Fieldset for HttpOptions {
         f.option("abort_on_close", abort_on_close);
         f.flag("idle_close_on_response", idle_close_on_response);
         f.flag("ignore_probes", ignore_probes);
+        f.option("compression", compression);
+    }
+}
+
+impl Fieldset for Compression {
+    fn blank() -> Compression {
+        Compression::default()
+    }
+
+    fn fields(&mut self, f: &mut Fields<'_, '_>) {
+        let Compression { responses, requests, offload } = self;
+        f.value("responses", responses, &Squeeze::default());
+        f.value("requests", requests, &Squeeze::default());
+        f.flag("offload", offload);
+    }
+}
+
+impl Fieldset for Squeeze {
+    const MAIN: &'static str = "codings";
+
+    fn blank() -> Squeeze {
+        Squeeze::default()
+    }
+
+    fn fields(&mut self, f: &mut Fields<'_, '_>) {
+        let Squeeze { codings, types, least_bytes } = self;
+        f.list("codings", codings);
+        f.list("types", types);
+        f.value("least_bytes", least_bytes, &0);
     }
 }
 

@@ -44,16 +44,17 @@ pub struct ResponseEdit {
 /// Writes a request head for a server, with the empty line.
 ///
 /// Leaves out what ends at this hop (RFC 9110 section 7.6.1) and what `Connection` names, except fields whose loss
-/// would change the request: see the field list in `Name::outlives_connection`. A request without a host stays HTTP/1.0.
+/// would change the request: see the field list in `Name::outlives_connection`. A request in HTTP/1.0 stays one, unless
+/// its body goes in chunks.
 pub fn write_request(head: &RequestHead, out: &mut Vec<u8>, edit: &RequestEdit) {
     let fields = &head.fields;
     let framing = request_framing(head, edit);
-    let bare = fields.find(Name::Host).is_none() && framing != BodyFraming::Chunked;
+    let old = head.version == Version::Http10 && framing != BodyFraming::Chunked;
     out.reserve(fields.text.len() + 64);
     out.extend_from_slice(head.method());
     out.push(b' ');
     out.extend_from_slice(&head.uri());
-    out.extend_from_slice(if bare { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
+    out.extend_from_slice(if old { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
     let mut framed = false;
     let mut te = false;
     for field in fields {
@@ -67,25 +68,26 @@ pub fn write_request(head: &RequestHead, out: &mut Vec<u8>, edit: &RequestEdit) 
             _ => write_unless_named(out, fields, field, head.connection_names_fields()),
         }
     }
-    if !bare && fields.find(Name::Host).is_none() {
+    if !old && fields.find(Name::Host).is_none() {
         out.extend_from_slice(b"Host:\r\n");
     }
     write_framing_once(out, framing, &mut framed);
     match (edit.connection, head.offer()) {
         (Connection::Upgrade, Some(offer)) => write_upgrade(out, &offer),
         (connection, _) => {
-            write_connection(out, connection, if bare { Version::Http10 } else { Version::Http11 }, te);
+            write_connection(out, connection, if old { Version::Http10 } else { Version::Http11 }, te);
         }
     }
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a response head for a client, with the empty line. Always as HTTP/1.1 (RFC 9110 section 6.2).
+/// Writes a response head for a client, with the empty line. One in HTTP/1.0 stays one, unless its body goes in chunks.
 pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, edit: &ResponseEdit) {
     let fields = &head.fields;
     let framing = response_framing(head, edit);
     out.reserve(fields.text.len() + 64);
-    write_status_line(out, head);
+    let old = head.version == Version::Http10 && edit.framing != BodyFraming::Chunked;
+    write_status_line(out, head, old);
     let mut framed = false;
     for field in fields {
         match field.id {
@@ -104,7 +106,12 @@ pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, edit: &ResponseEdi
     match connection {
         Connection::Upgrade => write_upgrade(out, fields.find(Name::Upgrade).unwrap_or(b"websocket")),
         _ if head.is_interim() => {}
-        _ => write_connection(out, connection, edit.version_to_client, false),
+        _ => write_connection(
+            out,
+            connection,
+            if old { Version::Http10 } else { edit.version_to_client },
+            false,
+        ),
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -135,8 +142,8 @@ fn response_framing(head: &ResponseHead, edit: &ResponseEdit) -> BodyFraming {
     }
 }
 
-fn write_status_line(out: &mut Vec<u8>, head: &ResponseHead) {
-    out.extend_from_slice(b"HTTP/1.1 ");
+fn write_status_line(out: &mut Vec<u8>, head: &ResponseHead, old: bool) {
+    out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     write_number(out, u64::from(head.status));
     out.push(b' ');
     out.extend_from_slice(head.reason());

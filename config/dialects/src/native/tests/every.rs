@@ -5,6 +5,7 @@ use plan::check::{
     HttpCheckRequest, LateAs, MysqlLogin, MysqlProtocol, PassAs, Probe, Script, ScriptProtocol, Step,
     StepAct, TextExpectation,
 };
+use plan::compression::{Coding, Compression, CompressionLimits, Squeeze};
 use plan::listener::{Bind, BindAddress, ProxyVersion};
 use plan::log::{LogAddress, LogFormat, LogHeader, LogPlan, LogTarget, Severity};
 use plan::network::{Network, Networks};
@@ -152,6 +153,7 @@ fn process() -> Process {
         description: some("d: with # odd [things]"),
         hard_stop_after: seconds(90),
         spread_checks_percent: 5,
+        compression: CompressionLimits { level: Some(6), bytes_per_second: Some(1_000_000) },
         head_bytes: Some(32768),
         descriptors: Some(100_000),
         metrics: vec![tcp("127.0.0.1:9100"), BindAddress::Abstract("m".into())],
@@ -191,6 +193,15 @@ fn site(shared: &Arc<Condition>) -> Site {
             abort_on_close: Some(false),
             idle_close_on_response: true,
             ignore_probes: true,
+            compression: Some(Compression {
+                responses: Squeeze {
+                    codings: vec![Coding::Gzip, Coding::Deflate, Coding::RawDeflate],
+                    types: vec!["text/".into(), "image/svg".into()],
+                    least_bytes: 500,
+                },
+                requests: Squeeze { codings: vec![Coding::Identity], ..Squeeze::default() },
+                offload: true,
+            }),
         },
         pages: pages(),
         statistics: Some(Arc::new(statistics())),
