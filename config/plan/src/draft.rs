@@ -3,7 +3,7 @@
 use crate::place::{Note, Problem, Problems};
 use crate::pool::Pool;
 use crate::process::Process;
-use crate::rule::Action;
+use crate::rule::{Action, Lists};
 use crate::site::{RouteTarget, Site};
 use crate::table::Table;
 use crate::{Mode, Place};
@@ -20,6 +20,8 @@ pub struct Draft {
     pub pools: Vec<Pool>,
     /// Tables in order.
     pub tables: Vec<Table>,
+    /// Lists that rules use and commands may change.
+    pub lists: Lists,
     /// Remarks.
     pub notes: Vec<Note>,
     /// Problems that the dialect found.
@@ -53,6 +55,7 @@ impl Draft {
         self.sites.extend(other.sites);
         self.pools.extend(other.pools);
         self.tables.extend(other.tables);
+        self.lists.0.extend(other.lists.0);
         self.notes.extend(other.notes);
         self.problems.extend(other.problems);
         self.process.merge(other.process);

@@ -26,6 +26,25 @@ impl Network {
         Some(Network { address: number(address) & mask, mask, v4, prefix })
     }
 
+    /// Its first address.
+    pub fn address(&self) -> IpAddr {
+        if self.v4 {
+            IpAddr::V4((self.address as u32).into())
+        } else {
+            IpAddr::V6(Ipv6Addr::from(self.address))
+        }
+    }
+
+    /// Bits of the prefix.
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// True for IPv4.
+    pub fn is_ipv4(&self) -> bool {
+        self.v4
+    }
+
     /// True when `address` lies in this network. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = canonical(address);
@@ -35,12 +54,7 @@ impl Network {
 
 impl std::fmt::Display for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let address = if self.v4 {
-            IpAddr::V4((self.address as u32).into())
-        } else {
-            IpAddr::V6(Ipv6Addr::from(self.address))
-        };
-        write!(f, "{address}/{}", self.prefix)
+        write!(f, "{}/{}", self.address(), self.prefix)
     }
 }
 

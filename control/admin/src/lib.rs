@@ -9,6 +9,7 @@ pub mod command;
 pub mod control;
 mod master;
 mod parse;
+pub mod patterns;
 pub mod serve;
 pub mod session;
 mod words;

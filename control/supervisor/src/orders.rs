@@ -15,6 +15,9 @@ impl Desk {
     /// Answers `order`. Each part of the program has its lines here.
     pub(crate) fn answer_order(&self, order: &Order) -> Answer {
         let Some((process, cycle)) = self.running() else { return Answer::error("Starting.\n") };
+        if let Some(answer) = admin::patterns::answer(&cycle.plan.lists, order) {
+            return answer;
+        }
         match order.words {
             ["show", "env"] => environment(order.argument(0)),
             ["show", "cli", "sockets"] => Answer::data(sockets(&cycle)),
@@ -25,9 +28,6 @@ impl Desk {
             ["set", "table"] => table_answer(tables::orders::set, &cycle, order),
             ["clear", "table"] => table_answer(tables::orders::clear, &cycle, order),
             ["show", "cache" | "peers" | "resolvers"] if order.arguments.is_empty() => Answer::done(),
-            ["show", "map" | "acl"] if order.arguments.is_empty() => {
-                Answer::data("# id (file) description\n")
-            }
             ["get", "var"] if order.arguments.is_empty() => {
                 Answer::error("Missing process-wide variable identifier.\n")
             }

@@ -225,6 +225,7 @@ fn shared_action(
             exchange.variables.set(*scope, name, Some(value));
         }
         Action::UnsetVariable(scope, name) => exchange.variables.set(*scope, name, None),
+        Action::ChangeList(change) => change.make(&scene),
         Action::SetLogLevel(level) => exchange.log_level = Some(*level),
         Action::Track(track) => {
             if let Some(value) = track.key.value(&scene) {

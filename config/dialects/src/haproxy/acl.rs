@@ -4,16 +4,16 @@
 
 use super::fetches;
 use super::keywords;
+use super::lists;
 use super::said::{Cursor, Done, Said};
 use super::sample::{self, Kind, Sample};
 use super::scene::{Phase, Scene};
 use super::source::Line;
 use super::text::Word;
 use super::units;
-use plan::rule::{Fetch, IntRange, Matcher, Test, TextMatch, TextPatterns};
+use plan::rule::{Compare, Fetch, IntRange, Matcher, Test, TextMatch, TextPatterns, Wanted};
 use plan::{Condition, Network, Networks};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Named ACLs of a section.
@@ -188,7 +188,7 @@ fn test(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<(Condition, sample::O
         return Err(Said::new("a fetch is missing in the condition"));
     };
     let (mut sample, how) = subject(scene, &first.bytes)?;
-    let mut patterns = Patterns::read(scene, rest)?;
+    let mut patterns = Patterns::read(rest)?;
     let how = patterns.how.or(how).map_or_else(|| by_kind(&sample), Ok)?;
     if let Fetch::Authenticated(list) = &sample.expr.fetch
         && sample.name == "http_auth_group"
@@ -197,11 +197,11 @@ fn test(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<(Condition, sample::O
         sample.expr.fetch = Fetch::Authenticated(fetches::users_of_groups(scene, list, &groups));
         patterns.list.clear();
     }
-    if rest.is_empty() && !matches!(how, How::Bool | How::Found) {
+    if patterns.is_empty() && rest.is_empty() && !matches!(how, How::Bool | How::Found) {
         let what = format!("'{}' is compared with nothing, so it never holds", sample.name);
         scene.warn(what);
     }
-    let matcher = patterns.matcher(how)?;
+    let matcher = patterns.matcher(scene, how)?;
     let from = sample.from;
     Ok((Condition::Test(Test { expr: sample.expr, matcher }), from, sample.name))
 }
@@ -312,20 +312,29 @@ fn predefined(scene: &Scene<'_, '_>, definition: &[&str]) -> Done<Condition> {
     let (sample, how) = subject(scene, definition[0].as_bytes())?;
     let how = how.map_or_else(|| by_kind(&sample), Ok)?;
     let list = definition[1..].iter().map(|d| d.as_bytes().to_vec()).collect();
-    let patterns = Patterns { how: None, ignore_case: false, list };
-    Ok(Condition::Test(Test { expr: sample.expr, matcher: patterns.matcher(how)? }))
+    let matcher = Patterns { list, ..Patterns::default() }.matcher(scene, how)?;
+    Ok(Condition::Test(Test { expr: sample.expr, matcher }))
 }
 
 /// Flags and patterns behind a fetch.
+#[derive(Default)]
 struct Patterns {
     how: Option<How>,
     ignore_case: bool,
+    /// Number given by `-u`.
+    number: Option<u32>,
+    /// Files, each with whether its lines have values.
+    files: Vec<(String, bool)>,
     list: Vec<Vec<u8>>,
 }
 
+/// From so many patterns on they are looked up by an index.
+const INDEXED: usize = 16;
+
 impl Patterns {
-    fn read(scene: &mut Scene<'_, '_>, words: &[Word]) -> Done<Patterns> {
-        let mut patterns = Patterns { how: None, ignore_case: false, list: Vec::new() };
+    fn read(words: &[Word]) -> Done<Patterns> {
+        let mut patterns = Patterns::default();
+        let mut values = false;
         let mut words = words.iter().peekable();
         while let Some(word) = words.next_if(|w| w.text.starts_with('-') && !is_number(&w.text)) {
             let mut argument = || {
@@ -337,13 +346,13 @@ impl Patterns {
                 "-i" => patterns.ignore_case = true,
                 "-n" => {}
                 "-m" => patterns.how = Some(method(&argument()?.text)?),
-                "-f" => patterns.add_file(scene, &argument()?.text)?,
-                "-u" => drop(argument()?),
-                "-M" => return Err(Said::not_yet("the flag '-M' (patterns from a map)")),
+                "-f" => patterns.files.push((argument()?.text.clone(), values)),
+                "-u" => patterns.number = Some(number(&argument()?.text)?),
+                "-M" => values = true,
                 "--" => break,
                 other => {
                     return Err(Said::new(format!("unknown flag '{other}'"))
-                        .hint("the flags are -i -f FILE -m METHOD -n -u ID --"));
+                        .hint("the flags are -i -f FILE -m METHOD -M -n -u ID --"));
                 }
             }
         }
@@ -351,19 +360,36 @@ impl Patterns {
         Ok(patterns)
     }
 
-    /// Lines of a file; empty ones and those that begin with `#` do not count.
-    fn add_file(&mut self, scene: &mut Scene<'_, '_>, path: &str) -> Done {
-        let bytes = scene.shared.file(Path::new(path))?;
-        let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
-        self.list.extend(lines.filter(|l| !l.is_empty() && l[0] != b'#').map(<[u8]>::to_vec));
-        Ok(())
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.list.is_empty()
     }
 
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
         self.list.iter().map(Vec::as_slice)
     }
 
-    fn matcher(self, how: How) -> Done<Matcher> {
+    fn matcher(self, scene: &Scene<'_, '_>, how: How) -> Done<Matcher> {
+        let Some(compare) = how.compare(self.ignore_case) else {
+            return Ok(if how == How::Found { Matcher::Found } else { Matcher::True });
+        };
+        let mut all = Vec::new();
+        for (name, values) in &self.files {
+            let list = lists::of_file(scene.shared, name, *values)?;
+            all.push(Matcher::List(lists::used(scene, &list, compare, Wanted::Nothing)?));
+        }
+        if self.number.is_some() || (self.list.len() > INDEXED && compare.is_indexed()) {
+            let list = lists::inline(scene.shared, self.number, &self.list, &scene.here);
+            all.push(Matcher::List(lists::used(scene, &list, compare, Wanted::Nothing)?));
+        } else {
+            scene.shared.lists.next_number();
+            if !self.list.is_empty() || all.is_empty() {
+                all.push(self.plain(how)?);
+            }
+        }
+        Ok(if all.len() == 1 { all.remove(0) } else { Matcher::Any(all) })
+    }
+
+    fn plain(self, how: How) -> Done<Matcher> {
         Ok(match how {
             How::Found => Matcher::Found,
             How::Bool => Matcher::True,
@@ -382,6 +408,25 @@ impl Patterns {
             }
         })
     }
+}
+
+impl How {
+    /// The same for a list; `None` when no patterns are compared.
+    fn compare(self, ignore_case: bool) -> Option<Compare> {
+        Some(match self {
+            How::Found | How::Bool => return None,
+            How::Int => Compare::Int,
+            How::Length => Compare::Length,
+            How::Address => Compare::Address,
+            How::Bytes => Compare::Bytes,
+            How::Text(how) => Compare::Text { how, ignore_case },
+            How::Regex => Compare::Regex { ignore_case },
+        })
+    }
+}
+
+fn number(text: &str) -> Done<u32> {
+    text.parse().map_err(|_| Said::new(format!("'-u' needs a number, not '{text}'")))
 }
 
 fn is_number(text: &str) -> bool {

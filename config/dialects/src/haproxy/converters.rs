@@ -3,11 +3,13 @@
 //! [`super::sample`] calls [`append`] for each word behind a fetch. The tables also feed hints and listings.
 
 use super::keywords::{self, Entry};
+use super::lists;
 use super::said::{Done, Said};
 use super::sample::{Kind, Sample, Words, variable_name};
 use super::scene::Scene;
 use super::units;
 use plan::rule::{Argument, Converter, Fetch, Replacement, function_named};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a converter is: the kinds of its values and how it is made.
@@ -50,6 +52,9 @@ enum Parameter {
 /// Appends the converter of that name.
 pub(super) fn append(scene: &Scene<'_, '_>, sample: &mut Sample, words: &Words<'_>) -> Done {
     if let Some(done) = super::tables::convert(scene, sample, words) {
+        return done;
+    }
+    if let Some(done) = lists::append_map(scene, sample, words) {
         return done;
     }
     let entry =
@@ -390,30 +395,40 @@ fn regsub(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Vec<Converter>> {
 }
 
 fn ip_mask(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Vec<Converter>> {
-    let v4 = mask_bits(&words.text(0), 32).ok_or_else(|| wrong_mask(words))?;
-    let mut bits = vec![Argument::Int(v4.into())];
+    let v4 = mask(&words.text(0), 32).ok_or_else(|| wrong_mask(words))?;
+    let mut masks = vec![v4];
     if words.arguments().len() > 1 {
-        let v6 = mask_bits(&words.text(1), 128).ok_or_else(|| wrong_mask(words))?;
-        bits.push(Argument::Int(v6.into()));
+        masks.push(mask(&words.text(1), 128).ok_or_else(|| wrong_mask(words))?);
     }
-    Ok(vec![call(words, "mask", bits)?])
+    if let Some(bits) = masks.iter().map(prefix).collect::<Option<Vec<_>>>() {
+        return Ok(vec![call(words, "mask", bits.into_iter().map(Argument::Int).collect())?]);
+    }
+    let text = |mask: &IpAddr| Argument::Text(mask.to_string().into_bytes().into());
+    Ok(vec![call(words, "mask_with", masks.iter().map(text).collect())?])
 }
 
 fn wrong_mask(words: &Words<'_>) -> Said {
-    Said::new(format!("'{}' needs a prefix length such as 24 or 24,64", words.name()))
+    Said::new(format!("'{}' needs a prefix length such as 24 or 24,64, or masks", words.name()))
 }
 
-fn mask_bits(text: &str, most: u8) -> Option<u8> {
-    if let Ok(bits) = text.parse::<u8>() {
-        return (bits <= most).then_some(bits);
-    }
-    let (ones, zeros, length) = match text.parse::<std::net::IpAddr>().ok()? {
-        std::net::IpAddr::V4(mask) => (u32::from(mask).leading_ones(), u32::from(mask).trailing_zeros(), 32),
-        std::net::IpAddr::V6(mask) => {
-            (u128::from(mask).leading_ones(), u128::from(mask).trailing_zeros(), 128)
-        }
+/// The mask that a prefix length or an address means.
+fn mask(text: &str, most: u32) -> Option<IpAddr> {
+    let mask = match text.parse::<u32>() {
+        Ok(bits) if bits > most => return None,
+        Ok(bits) if most == 32 => IpAddr::V4(u32::MAX.checked_shl(32 - bits).unwrap_or(0).into()),
+        Ok(bits) => IpAddr::V6(u128::MAX.checked_shl(128 - bits).unwrap_or(0).into()),
+        Err(_) => text.parse::<IpAddr>().ok()?,
     };
-    (length == u32::from(most) && ones + zeros >= length).then_some(ones as u8)
+    (mask.is_ipv4() == (most == 32)).then_some(mask)
+}
+
+/// The prefix length that a mask means; `None` when its bits do not stand together.
+fn prefix(mask: &IpAddr) -> Option<i64> {
+    let (ones, zeros, length) = match mask {
+        IpAddr::V4(mask) => (u32::from(*mask).leading_ones(), u32::from(*mask).trailing_zeros(), 32),
+        IpAddr::V6(mask) => (u128::from(*mask).leading_ones(), u128::from(*mask).trailing_zeros(), 128),
+    };
+    (ones + zeros >= length).then_some(i64::from(ones))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
     }
     draft.tables = super::tables::finish(&mut shared);
     draft.process = shared.process;
+    draft.lists = shared.lists.take();
     draft.notes = shared.notes;
     draft.problems = shared.problems;
     check_references(&mut draft, shared.references.into_inner());

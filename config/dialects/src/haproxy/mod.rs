@@ -25,6 +25,7 @@ mod finish;
 mod format;
 mod global;
 mod keywords;
+mod lists;
 mod logs;
 mod options;
 mod pages;
@@ -77,6 +78,7 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
         stick_counters: 3,
+        lists: lists::Known::default(),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     for section in sections.iter().filter(|s| s.head.text(0) == "userlist") {
@@ -113,6 +115,7 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
         stick_counters: 3,
+        lists: lists::Known::default(),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     sections.iter().for_each(|section| reader.section(section));

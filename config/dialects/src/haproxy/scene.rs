@@ -43,6 +43,8 @@ pub(super) struct Shared<'s> {
     pub table_uses: RefCell<Vec<super::tables::Use>>,
     /// Slots that a connection can track (`tune.stick-counters`).
     pub stick_counters: u8,
+    /// Files of ACLs and maps.
+    pub lists: super::lists::Known,
 }
 
 /// A section named by an expression.

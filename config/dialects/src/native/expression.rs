@@ -13,7 +13,7 @@ use super::reader::{Meant, Named, Reader};
 use super::values::{self, NAMED, NameKind, PLAIN, RECORD, WITH_ARGUMENTS};
 use super::writer::Writer;
 use super::yaml::Node;
-use super::{emit::Out, leaf};
+use super::{emit::Out, leaf, lists};
 use plan::draft::nearest;
 use plan::network::{Network, Networks};
 use plan::rule::{
@@ -733,6 +733,11 @@ fn unshared(condition: &Condition, writer: &mut Writer) -> String {
         Condition::Any(list) if list.len() > 1 => joined(list, " or ", true, writer),
         Condition::All(list) => format!("all({})", joined(list, ", ", false, writer)),
         Condition::Any(list) => format!("any({})", joined(list, ", ", false, writer)),
+        Condition::Test(Test { expr, matcher: Matcher::Any(list) }) => {
+            let test =
+                |matcher: &Matcher| Condition::Test(Test { expr: expr.clone(), matcher: matcher.clone() });
+            unshared(&Condition::Any(list.iter().map(test).collect()), writer)
+        }
         Condition::Test(test) => match matcher(&test.matcher, writer) {
             text if text.is_empty() => expr(&test.expr, writer),
             text => format!("{} {text}", expr(&test.expr, writer)),
@@ -762,6 +767,15 @@ fn joined(list: &[Condition], separator: &str, all_bare: bool, writer: &mut Writ
 
 /// The text of a value and its converters.
 pub(super) fn expr(expr: &Expr, writer: &mut Writer) -> String {
+    if expr.converters.iter().any(|c| matches!(c, Converter::LookUp(..))) {
+        return match lists::without_maps(expr) {
+            Some(expr) => self::expr(&expr, writer),
+            None => {
+                writer.problem("this map cannot be said here", "write its entries as conditions");
+                String::new()
+            }
+        };
+    }
     let mut text = fetch(&expr.fetch, writer);
     for converter in &expr.converters {
         text.push_str(" | ");
@@ -836,6 +850,7 @@ fn converter(converter: &Converter, writer: &mut Writer) -> String {
             let list: Vec<String> = arguments.iter().map(|a| argument(a, writer)).collect();
             format!("{}({})", function.name, list.join(", "))
         }
+        Converter::LookUp(index, _) => format!("{index:?}"), // written as a table before it comes here
         Converter::Replace(replacement) => {
             let all = if replacement.all { ", all" } else { "" };
             let regex = string(replacement.regex.as_str().as_bytes());
@@ -862,6 +877,17 @@ fn matcher(matcher: &Matcher, writer: &mut Writer) -> String {
     match matcher {
         Matcher::Found => "found".to_owned(),
         Matcher::True => String::new(),
+        Matcher::List(index) => match lists::plain(index) {
+            Some(matcher) => self::matcher(&matcher, writer),
+            None => {
+                writer.problem("a pattern of this list cannot be said here", "");
+                String::new()
+            }
+        },
+        Matcher::Any(list) => {
+            writer.problem(format!("{} lists cannot be said at once here", list.len()), "");
+            String::new()
+        }
         Matcher::Int(list) => format!("in {}", ranges(list)),
         Matcher::Length(list) => format!("length {}", ranges(list)),
         Matcher::Text(patterns) => {

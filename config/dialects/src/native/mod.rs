@@ -14,6 +14,7 @@ mod emit;
 mod expression;
 mod form;
 mod leaf;
+mod lists;
 mod log;
 mod map;
 mod pages;

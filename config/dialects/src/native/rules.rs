@@ -217,6 +217,10 @@ fn write_action(action: &Action, writer: &mut Writer) -> (&'static str, Option<O
             writer.unsaid("tracking in a stick table");
             return ("track", None);
         }
+        Action::ChangeList(change) => {
+            writer.problem(format!("a change of the list '{}' cannot be said here", change.list.name), "");
+            return ("allow", None);
+        }
     };
     (name, Some(out))
 }

@@ -1,6 +1,6 @@
 //! What is done: actions, in the order of their rules, by phase.
 
-use super::{Condition, Expr, Template};
+use super::{Condition, Expr, List, Template, Which};
 use crate::log::Severity;
 use crate::pages::Answer;
 use crate::place::Place;
@@ -104,6 +104,43 @@ pub enum Action {
     Track(Box<Track>),
     /// Changes what the entry keeps that is tracked.
     ChangeTracked(Box<TrackedChange>),
+    /// Changes a list of patterns.
+    ChangeList(ListChange),
+}
+
+/// A change of a list of patterns.
+#[derive(Clone, Debug)]
+pub struct ListChange {
+    /// The list.
+    pub list: Arc<List>,
+    /// What happens to the entry.
+    pub act: ListAct,
+    /// Its key.
+    pub key: Template,
+}
+
+/// What happens to an entry of a list.
+#[derive(Clone, Debug)]
+pub enum ListAct {
+    /// It is added unless it is there.
+    Add,
+    /// It is removed.
+    Remove,
+    /// It gets this value, or is added with it.
+    Set(Template),
+}
+
+impl ListChange {
+    /// Makes the change. Entries that do not fit the list's uses change nothing.
+    pub fn make(&self, facts: &dyn super::Facts) {
+        let key = self.key.text(facts);
+        let done = match &self.act {
+            ListAct::Add => self.list.add_missing(&key),
+            ListAct::Remove => self.list.remove(Which::Key(&key)),
+            ListAct::Set(value) => self.list.set_or_add(&key, &value.text(facts)),
+        };
+        let _ = done; // what the client sent may well not fit
+    }
 }
 
 /// Which headers to remove.

@@ -1,6 +1,6 @@
 //! What must hold: boolean combinations of tests on values.
 
-use super::{Expr, Facts, Value};
+use super::{Expr, Facts, Index, Value};
 use crate::network::Networks;
 use regex::bytes::Regex;
 use std::collections::HashSet;
@@ -78,6 +78,10 @@ pub enum Matcher {
     Regex(Vec<Regex>),
     /// An address in one of the networks.
     Address(Networks),
+    /// A key of a list that may be long and may change.
+    List(Arc<Index>),
+    /// What one of these accepts.
+    Any(Vec<Matcher>),
 }
 
 impl Matcher {
@@ -93,6 +97,8 @@ impl Matcher {
             }
             Matcher::Text(patterns) => with_text(value, |text| patterns.accept(text)),
             Matcher::Regex(list) => with_text(value, |text| list.iter().any(|re| re.is_match(text))),
+            Matcher::Any(list) => list.iter().any(|matcher| matcher.accepts(value)),
+            Matcher::List(index) => index.accepts(value),
             Matcher::Address(networks) => value.to_address().is_some_and(|a| networks.contains(a)),
         }
     }
@@ -178,19 +184,22 @@ impl TextPatterns {
     }
 
     fn accept_folded(&self, text: &[u8]) -> bool {
-        match self.how {
-            TextMatch::Exact if !self.exact.is_empty() => self.exact.contains(text),
-            TextMatch::Exact => self.any(|p| p == text),
-            TextMatch::Prefix => self.any(|p| text.starts_with(p)),
-            TextMatch::Suffix => self.any(|p| text.ends_with(p)),
-            TextMatch::Substring => self.any(|p| contains(text, p)),
-            TextMatch::Directory => self.any(|p| contains_whole(text, p, b"/?")),
-            TextMatch::Domain => self.any(|p| contains_whole(text, p, b"/?.:")),
+        if !self.exact.is_empty() {
+            return self.exact.contains(text);
         }
+        self.list.iter().any(|pattern| accepts_text(self.how, pattern, text))
     }
+}
 
-    fn any(&self, accepts: impl Fn(&[u8]) -> bool) -> bool {
-        self.list.iter().any(|p| accepts(p))
+/// True when a pattern accepts a text, compared in this way.
+pub fn accepts_text(how: TextMatch, pattern: &[u8], text: &[u8]) -> bool {
+    match how {
+        TextMatch::Exact => pattern == text,
+        TextMatch::Prefix => text.starts_with(pattern),
+        TextMatch::Suffix => text.ends_with(pattern),
+        TextMatch::Substring => contains(text, pattern),
+        TextMatch::Directory => contains_whole(text, pattern, b"/?"),
+        TextMatch::Domain => contains_whole(text, pattern, b"/?.:"),
     }
 }
 

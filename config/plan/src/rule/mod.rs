@@ -20,17 +20,21 @@ mod action;
 mod condition;
 mod convert;
 mod fetch;
+mod list;
 mod template;
 mod value;
 
 pub use action::{
-    Action, HeaderMatch, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules, Scope, TextPattern,
-    Userlist,
+    Action, HeaderMatch, ListAct, ListChange, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules,
+    Scope, TextPattern, Userlist,
 };
-pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns};
+pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns, accepts_text};
 pub use convert::{
     Argument, Converter, Function, Parameter, Replacement, expand, function_named, function_names, host_only,
 };
 pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField};
+pub use list::{
+    Compare, Entries, Entry, Found, Index, List, ListError, Lists, MAX_ENTRIES, UseView, Wanted, Which,
+};
 pub use template::{Piece, Style, Template, write_int};
 pub use value::{Value, leading_number};

@@ -10,9 +10,12 @@ use super::proxy::needs_http;
 use super::said::{Cursor, Done, Said};
 use super::sample;
 use super::scene::{Kind, Phase, ProxyRules, Scene};
-use super::{acl, format, logs, units};
+use super::{acl, format, lists, logs, units};
 use plan::Expr;
-use plan::rule::{Action, HeaderMatch, Redirect, RedirectKind, RegexTemplate, Rule, Template, TextPattern};
+use plan::rule::{
+    Action, HeaderMatch, ListAct, ListChange, Redirect, RedirectKind, RegexTemplate, Rule, Template,
+    TextPattern,
+};
 use std::sync::Arc;
 
 /// Most rules of a section.
@@ -76,10 +79,28 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
         |s, c, f| named_text(s, c, f).map(|(n, t)| Action::AddHeader(n, t)),
         "add-header NAME TEXT"
     ),
+    entry!(
+        "add-acl",
+        HTTP,
+        |s, c, f| change_list(s, c, f, Change::Add),
+        "add-acl(FILE) TEXT: adds a pattern"
+    ),
     entry!("allow", HTTP, |_, _, _| Ok(Action::Allow), "ends the rules: goes on"),
     entry!("auth", REQUEST, auth, "auth [realm TEXT]: asks for a user and a password"),
     entry!("capture", REQUEST | CONTENT, capture, "capture EXPRESSION len N: keeps a value for the log"),
+    entry!(
+        "del-acl",
+        HTTP,
+        |s, c, f| change_list(s, c, f, Change::Remove),
+        "del-acl(FILE) TEXT: removes a pattern"
+    ),
     entry!("del-header", HTTP, del_header, "del-header NAME [-m METHOD]"),
+    entry!(
+        "del-map",
+        HTTP,
+        |s, c, f| change_list(s, c, f, Change::RemoveValue),
+        "del-map(FILE) KEY: removes an entry"
+    ),
     entry!("deny", REQUEST | RESPONSE, deny, "deny [status N] …: refuses"),
     entry!("redirect", REQUEST | RESPONSE, redirect, "redirect location|prefix|scheme TEXT …"),
     entry!(
@@ -126,6 +147,12 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
         "set-header NAME TEXT"
     ),
     entry!("set-log-level", HTTP | CONTENT, set_log_level, "set-log-level LEVEL|silent"),
+    entry!(
+        "set-map",
+        HTTP,
+        |s, c, f| change_list(s, c, f, Change::Set),
+        "set-map(FILE) KEY VALUE: sets an entry"
+    ),
     entry!("set-method", REQUEST, |s, c, f| text(s, c, f).map(Action::SetMethod), "set-method TEXT"),
     entry!("set-path", REQUEST, |s, c, f| text(s, c, f).map(Action::SetPath), "set-path TEXT"),
     entry!("set-pathq", REQUEST, |s, c, f| text(s, c, f).map(Action::SetPathAndQuery), "set-pathq TEXT"),
@@ -175,13 +202,10 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
 
 /// Beginnings of actions that are known and not there yet, with what may help.
 const NOT_YET: &[(&str, &str)] = &[
-    ("add-acl", ""),
     ("add-headers-bin", ""),
     ("cache-", ""),
     ("close", ""),
-    ("del-acl", ""),
     ("del-headers-bin", ""),
-    ("del-map", ""),
     ("disable-l7-retry", "use 'retry-on'"),
     ("do-log", ""),
     ("do-resolve", ""),
@@ -195,7 +219,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("set-bc-", ""),
     ("set-dst", ""),
     ("set-fc-", ""),
-    ("set-map", ""),
     ("set-mark", ""),
     ("set-nice", "remove it"),
     ("set-priority-", ""),
@@ -392,7 +415,7 @@ fn own_argument<'l>(cursor: &Cursor<'l>) -> Done<&'l str> {
     let word = cursor.line.text(cursor.at - 1);
     let inner = word.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.ok_or_else(|| {
-        Said::new(format!("'{word}' needs a variable in parentheses"))
+        Said::new(format!("'{word}' needs a word in parentheses"))
             .hint("as in set-var(txn.name)")
             .at(cursor.at - 1)
     })
@@ -419,6 +442,32 @@ fn own_variable(cursor: &Cursor<'_>) -> Done<(plan::rule::Scope, Box<str>)> {
         return Err(Said::not_yet("a condition in 'set-var'").hint("use 'if'").at(cursor.at - 1));
     }
     sample::variable_name(argument).map_err(|said| said.at(cursor.at - 1))
+}
+
+/// What an action does to a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Add,
+    Remove,
+    RemoveValue,
+    Set,
+}
+
+fn change_list(
+    scene: &mut Scene<'_, '_>,
+    cursor: &mut Cursor<'_>,
+    family: Family,
+    change: Change,
+) -> Done<Action> {
+    let is_map = matches!(change, Change::RemoveValue | Change::Set);
+    let list = lists::to_change(scene.shared, own_argument(cursor)?, is_map);
+    let key = text(scene, cursor, family)?;
+    let act = match change {
+        Change::Add => ListAct::Add,
+        Change::Remove | Change::RemoveValue => ListAct::Remove,
+        Change::Set => ListAct::Set(text(scene, cursor, family)?),
+    };
+    Ok(Action::ChangeList(ListChange { list, act, key }))
 }
 
 fn auth(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {

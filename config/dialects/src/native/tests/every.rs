@@ -452,7 +452,10 @@ fn converters() -> Vec<Converter> {
     let replace =
         |regex, all| Converter::Replace(Arc::new(Replacement { regex, with: Box::from(*br"\1 "), all }));
     let replaced = [replace(regex("(?i)a(b)"), false), replace(regex(","), true)];
-    function_names().flat_map(each).chain([sparse]).chain(replaced).collect()
+    let text = |text: &str| Argument::Text(text.as_bytes().into());
+    let masks = function_named("mask_with").unwrap();
+    let masked = Converter::call(masks, [text("255.0.0.1"), text("ffff::1")]).unwrap();
+    function_names().flat_map(each).chain([sparse, masked]).chain(replaced).collect()
 }
 
 fn fetches() -> Vec<Fetch> {

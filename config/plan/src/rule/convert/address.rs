@@ -1,6 +1,6 @@
 //! Addresses, hosts and ports.
 
-use super::Parameter::{Int, OptionalInt};
+use super::Parameter::{Int, OptionalInt, OptionalText, Text};
 use super::{Argument, Call, Function, function};
 use crate::network::canonical;
 use crate::rule::{Value, leading_number};
@@ -11,6 +11,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("address", &[], |_, v| v.to_address().map(Value::Address)),
     function("host_only", &[], host),
     function("mask", &[Int, OptionalInt], masked).checked(bits),
+    function("mask_with", &[Text, OptionalText], masked_with).checked(masks),
     function("port_only", &[], |_, v| Some(Value::Int(port(&v.into_text())))),
 ];
 
@@ -51,6 +52,29 @@ fn masked<'a>(call: &Call<'_>, value: Value<'a>) -> Option<Value<'a>> {
     let address = canonical(value.to_address()?);
     let bits = call.int(usize::from(address.is_ipv6()))?;
     Some(Value::Address(mask(address, u8::try_from(bits).ok()?)))
+}
+
+fn masks(arguments: &[Argument]) -> Result<(), &'static str> {
+    let fits = |index: usize, v4: bool| match arguments.get(index) {
+        Some(Argument::Text(text)) => parse(text).is_some_and(|mask| mask.is_ipv4() == v4),
+        _ => true,
+    };
+    if fits(0, true) && fits(1, false) { Ok(()) } else { Err("masks are an IPv4 and an IPv6 address") }
+}
+
+fn parse(text: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The bits of the address that are set in the mask of its family.
+fn masked_with<'a>(call: &Call<'_>, value: Value<'a>) -> Option<Value<'a>> {
+    let address = canonical(value.to_address()?);
+    let mask = parse(&call.text(usize::from(address.is_ipv6()))?)?;
+    Some(Value::Address(match (address, mask) {
+        (IpAddr::V4(a), IpAddr::V4(mask)) => IpAddr::V4(a & mask),
+        (IpAddr::V6(a), IpAddr::V6(mask)) => IpAddr::V6(a & mask),
+        _ => return None,
+    }))
 }
 
 fn mask(address: IpAddr, bits: u8) -> IpAddr {

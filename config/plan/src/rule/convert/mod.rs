@@ -14,7 +14,7 @@ mod json;
 mod number;
 mod text;
 
-use super::{Facts, Fetch, Value};
+use super::{Facts, Fetch, Index, Value};
 use crate::table::TableLookup;
 use regex::bytes::{Captures, Regex};
 use std::borrow::Cow;
@@ -32,6 +32,8 @@ pub enum Converter {
     Replace(Arc<Replacement>),
     /// Asks a table about the value.
     Table(Box<TableLookup>),
+    /// What a list maps the value to, or the default.
+    LookUp(Arc<Index>, Option<Value<'static>>),
 }
 
 /// A replacement of matches in a text.
@@ -101,6 +103,7 @@ impl std::fmt::Debug for Converter {
                 let list: Vec<String> = arguments.iter().map(|a| format!("{a:?}")).collect();
                 write!(f, "{}({})", function.name, list.join(", "))
             }
+            Converter::LookUp(index, default) => write!(f, "look_up({index:?}, {default:?})"),
             Converter::Replace(replacement) => {
                 let with = replacement.with.escape_ascii();
                 let all = if replacement.all { ", all" } else { "" };
@@ -247,6 +250,7 @@ impl Converter {
     pub fn apply<'a>(&self, value: Value<'a>, facts: &dyn Facts) -> Option<Value<'a>> {
         match self {
             Converter::Call(function, arguments) => (function.run)(&Call { arguments, facts }, value),
+            Converter::LookUp(index, default) => index.look_up(&value).or_else(|| default.clone()),
             Converter::Replace(replacement) => {
                 let text = value.into_text();
                 Some(match replacement.regex.is_match(&text) {
