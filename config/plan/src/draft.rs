@@ -1,7 +1,7 @@
 //! From what was said to what is meant.
 
 use crate::place::{Note, Problem, Problems};
-use crate::pool::Pool;
+use crate::pool::{Pool, Server};
 use crate::process::Process;
 use crate::rule::{Action, Lists};
 use crate::site::{RouteTarget, Site};
@@ -92,6 +92,43 @@ impl Draft {
             same_names(&owner, pool.servers.iter().map(|s| (&s.name, &s.place)), problems);
             check_http_rules(pool.mode, &pool.rules, problems);
         }
+        let tracking = self.pools.iter().flat_map(|pool| &pool.servers).filter(|s| s.track.is_some());
+        problems.extend(tracking.filter_map(|server| {
+            let (what, hint) = self.wrong_track(server)?;
+            Some(Problem::new(server.place.clone(), what).hint(hint))
+        }));
+    }
+
+    /// What is wrong with following another server: the chain must end at one that is checked.
+    fn wrong_track(&self, server: &Server) -> Option<(String, &'static str)> {
+        let name = &server.name;
+        if server.check.is_some() || server.agent.is_some() {
+            return Some((
+                format!("the server '{name}' is checked and tracks another one"),
+                "remove one of them",
+            ));
+        }
+        let mut next = server.track.as_ref();
+        for _ in 0..self.pools.len() + 1_000 {
+            let Some(tracked) = next else { return None };
+            let pool = self.pools.iter().find(|pool| pool.name == tracked.pool);
+            let Some(found) = pool.and_then(|pool| pool.servers.iter().find(|s| s.name == tracked.server))
+            else {
+                return Some((format!("'{name}' tracks '{tracked}', which does not exist"), ""));
+            };
+            if found.track.is_none() && found.check.is_none() && found.agent.is_none() {
+                let what = format!("'{name}' tracks '{tracked}', which is not checked");
+                return Some((what, "add 'check' to the server at the end of the chain"));
+            }
+            if std::ptr::eq(found, server) {
+                break;
+            }
+            next = found.track.as_ref();
+        }
+        Some((
+            format!("the server '{name}' tracks itself in the end"),
+            "end the chain at a server that is checked",
+        ))
     }
 }
 

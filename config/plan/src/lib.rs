@@ -27,7 +27,7 @@ pub use log::{LogAddress, LogFormat, LogPlan, LogTarget, Severity};
 pub use network::{Network, Networks};
 pub use pages::{Answer, AnswerBody, ErrorPages};
 pub use place::{Note, Place, Problem, Problems};
-pub use pool::{Balance, HashKind, HashMethod, Pool, Server, ServerAddress};
+pub use pool::{Balance, HashKind, HashMethod, Pool, Server, ServerAddress, Tracked};
 pub use process::{Process, RuntimeSocket};
 pub use rule::{Action, Condition, Expr, Fetch, Rule, Rules, Template, Value};
 pub use site::{Route, RouteTarget, Site};

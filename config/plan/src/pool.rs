@@ -103,6 +103,10 @@ pub struct Server {
     pub cookie: Option<String>,
     /// PROXY protocol header towards the server.
     pub send_proxy: Option<ProxyVersion>,
+    /// Server whose state it follows, instead of checks of its own.
+    pub track: Option<Tracked>,
+    /// What its checks would need to bring it up; told in statistics also without a check.
+    pub told_rise: u32,
     /// Passive observation.
     pub observe: Option<Observe>,
     /// Local address to connect from.
@@ -138,6 +142,8 @@ impl Server {
             slow_start: None,
             cookie: None,
             send_proxy: None,
+            track: None,
+            told_rise: 2,
             observe: None,
             source: None,
             cut_when_down: false,
@@ -146,6 +152,21 @@ impl Server {
             redirect_prefix: None,
             non_stick: false,
         }
+    }
+}
+
+/// A server whose state another one follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its pool.
+    pub pool: String,
+    /// Its name.
+    pub server: String,
+}
+
+impl std::fmt::Display for Tracked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.pool, self.server)
     }
 }
 

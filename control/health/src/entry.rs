@@ -1,7 +1,7 @@
 //! One server under check: its machine, what was last seen, and the events drawn from them. Used by `task`.
 
 use crate::machine::{Action, AgentWord, CheckDone, Health, Input, Job, Machine, Setup, Verdict, Why};
-use crate::probe::{AgentAnswer, AgentState, Finding, Limits};
+use crate::probe::{AgentAnswer, AgentState, AgentWeight, Finding, Limits};
 use pool::{AdminCause, AdminState, CheckReport, CheckStatus, Pool, Server};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,11 @@ pub(crate) struct Entry {
     /// The earliest time of it that waits in the heap.
     pub queued: Option<Duration>,
     admin: AdminState,
+    /// A check passed on a condition only, or an operator said so.
+    stopping: bool,
+    /// It is out of service only because the server is that it follows.
+    was_inherited: bool,
+    agent_status: CheckStatus,
     failures: u64,
     status: CheckStatus,
     /// What the last check and the last agent check found.
@@ -48,6 +53,9 @@ impl Entry {
             machine,
             queued: None,
             admin: AdminState::Ready,
+            stopping: false,
+            was_inherited: false,
+            agent_status: CheckStatus::Initializing,
             failures: 0,
             status: CheckStatus::Initializing,
             check_text: CheckText::default(),
@@ -64,7 +72,8 @@ impl Entry {
 
     /// It is in maintenance from the start: nothing to tell.
     pub fn start_in(&mut self, now: Duration, admin: AdminState) {
-        self.admin = admin;
+        self.admin = self.admin_of_others();
+        self.stopping = self.server.admin_by(AdminCause::Health) == AdminState::Drain;
         if admin == AdminState::Maintenance {
             self.machine.apply(now, Input::Maintenance(true));
         }
@@ -114,12 +123,7 @@ impl Entry {
 
     /// Somebody changed something about the server: takes over what we did not do ourselves.
     pub fn catch_up(&mut self, now: Duration) -> Vec<Event> {
-        let mut events = Vec::new();
-        let admin = self.server.admin();
-        if admin != self.admin {
-            let before = std::mem::replace(&mut self.admin, admin);
-            events.extend(self.admin_changed(now, before, admin));
-        }
+        let mut events = self.admin_news(now, &Reason::Operator);
         if to_own(self.server.health()) != self.check_health() {
             events.extend(self.apply(now, Input::Force(to_own(self.server.health()))));
         }
@@ -127,6 +131,47 @@ impl Entry {
             events.extend(self.apply(now, Input::ForceAgent(to_own(self.server.agent_health()))));
         }
         events
+    }
+
+    /// Becomes as the server that it follows.
+    pub fn follow_server(&mut self, now: Duration, tracked: &Server) -> Vec<Event> {
+        let health = if tracked.is_up() { Health::Up } else { Health::Down };
+        let mut events = match self.machine.is_up() == tracked.is_up() {
+            true => Vec::new(),
+            false => self.apply(now, Input::Follow(health)),
+        };
+        let stops = tracked.admin_by(AdminCause::Health) == AdminState::Drain;
+        let held = [AdminCause::Config, AdminCause::Operator, AdminCause::Agent, AdminCause::Tracked];
+        let held = held.into_iter().map(|cause| tracked.admin_by(cause)).max().unwrap_or_default();
+        self.server.set_admin(held, AdminCause::Tracked);
+        self.server.set_admin(if stops { AdminState::Drain } else { AdminState::Ready }, AdminCause::Health);
+        events.extend(self.admin_news(now, &self.followed()));
+        events
+    }
+
+    /// What others said about it since the last look. `why` is told when it begins or ends to be stopping.
+    fn admin_news(&mut self, now: Duration, why: &Reason) -> Vec<Event> {
+        let mut events = Vec::new();
+        let stopping = self.server.admin_by(AdminCause::Health) == AdminState::Drain;
+        let was_stopping = std::mem::replace(&mut self.stopping, stopping);
+        let admin = self.admin_of_others();
+        if admin != self.admin {
+            let before = std::mem::replace(&mut self.admin, admin);
+            events.extend(self.admin_changed(now, before, admin));
+        }
+        if stopping != was_stopping && admin == AdminState::Ready && self.machine.is_up() {
+            let change =
+                if stopping { ServerChange::Stopping(why.clone()) } else { ServerChange::Up(why.clone()) };
+            events.push(self.event(change));
+        }
+        events
+    }
+
+    /// What is said about it, but for what checks say.
+    fn admin_of_others(&self) -> AdminState {
+        use AdminCause::{Agent, Config, Operator, Resolution, Tracked};
+        let causes = [Config, Operator, Agent, Resolution, Tracked];
+        causes.into_iter().map(|cause| self.server.admin_by(cause)).max().unwrap_or_default()
     }
 
     fn check_done(&mut self, now: Duration, done: &Done, spread: f64) -> Vec<Event> {
@@ -147,18 +192,26 @@ impl Entry {
         self.publish();
         let mut events = Vec::new();
         if news && self.pool.plan.log_checks {
-            events.push(self.check_event(finding));
+            events.push(self.check_event());
         }
         events.extend(self.events(&actions));
+        if verdict != Verdict::Unproven {
+            let stops = finding.status == CheckStatus::L7OkCond;
+            let admin = if stops { AdminState::Drain } else { AdminState::Ready };
+            self.server.set_admin(admin, AdminCause::Health);
+            events.extend(self.admin_news(now, &self.check_reason()));
+        }
         events
     }
 
-    fn check_event(&self, finding: &Finding) -> Event {
+    fn check_event(&self) -> Event {
         Event::Check {
+            agent: false,
+            conditional: self.status == CheckStatus::L7OkCond,
             pool: self.pool.plan.name.clone(),
             server: self.server.plan.name.clone(),
             backup: self.server.plan.backup,
-            passed: finding.status.passed(),
+            passed: self.status.passed(),
             outcome: self.check_text.clone(),
             count: self.machine.progress(),
             up: self.check_health() == Health::Up,
@@ -166,38 +219,74 @@ impl Entry {
     }
 
     fn agent_done(&mut self, now: Duration, done: &Done, answer: AgentAnswer) -> Vec<Event> {
+        // An agent that cannot be reached says nothing: the regular check tests that.
+        if done.finding.ours || done.finding.status.is_no_answer() {
+            self.machine.apply(now, Input::AgentDone(AgentWord::Silent));
+            return Vec::new();
+        }
         let word = match answer.state {
             Some(AgentState::Up) => AgentWord::Up,
             Some(AgentState::Down) => AgentWord::Down,
             None => AgentWord::Silent,
         };
         self.agent_text = text(&done.finding);
+        let mut events = Vec::new();
+        if self.machine.agent_enabled() {
+            self.obey(answer);
+            events.extend(self.admin_news(now, &Reason::Operator));
+        }
         let actions = self.machine.apply(now, Input::AgentDone(word));
+        let status = done.finding.status;
         self.server.set_agent_report(CheckReport {
-            status: done.finding.status,
+            status,
             code: done.finding.code.unwrap_or(0),
             duration: Some(done.finding.duration),
             text: done.finding.text.as_str().into(),
             ..agent_report(self.agent_health() == Health::Up)
         });
         self.publish();
-        if self.machine.agent_enabled() {
-            self.obey(answer);
+        let news = std::mem::replace(&mut self.agent_status, status) != status;
+        if news && word != AgentWord::Silent && self.pool.plan.log_checks {
+            events.push(self.agent_event(word == AgentWord::Up));
         }
-        self.events(&actions)
+        events.extend(self.events(&actions));
+        events
+    }
+
+    fn agent_event(&self, passed: bool) -> Event {
+        let up = self.agent_health() == Health::Up;
+        Event::Check {
+            pool: self.pool.plan.name.clone(),
+            server: self.server.plan.name.clone(),
+            backup: self.server.plan.backup,
+            agent: true,
+            passed,
+            conditional: false,
+            outcome: self.agent_text.clone(),
+            count: (u32::from(up), 1),
+            up,
+        }
     }
 
     /// Weight, limit and administrative state as the agent wishes.
     fn obey(&self, answer: AgentAnswer) {
-        if let Some(percent) = answer.weight_percent {
-            let weight = u64::from(self.server.plan.weight) * u64::from(percent);
-            self.server.set_weight(u16::try_from(weight.div_ceil(100)).unwrap_or(256).min(256));
+        let initial = u64::from(self.server.plan.weight);
+        let weight = match answer.weight {
+            Some(AgentWeight::Percent(percent)) => Some((initial * u64::from(percent)).div_ceil(100)),
+            Some(AgentWeight::Absolute(weight)) => Some(weight.into()),
+            None => None,
+        };
+        if let Some(weight) = weight {
+            self.server.set_weight(u16::try_from(weight).unwrap_or(256).min(256));
         }
         if let Some(limit) = answer.max_connections {
             self.server.set_max_connections(Some(limit));
         }
         if let Some(admin) = answer.admin {
             self.server.set_admin(admin, AdminCause::Agent);
+            if admin == AdminState::Ready {
+                self.server.set_admin(admin, AdminCause::Operator);
+            }
         }
     }
 
@@ -206,14 +295,51 @@ impl Entry {
         let was_up = self.machine.is_up();
         let mut events = self.apply(now, Input::Maintenance(after == Maintenance));
         let up = self.machine.is_up();
+        let tracked = self.server.plan.track.as_ref().map(ToString::to_string);
+        let by_tracked = self.server.admin_by(AdminCause::Tracked) == after;
+        let via = tracked.clone().filter(|_| by_tracked);
         let change = match (before, after) {
-            (_, Maintenance) => ServerChange::Maintenance { was_up },
-            (Maintenance, Ready) => ServerChange::Ready { up },
-            (_, Drain) => ServerChange::Drain,
+            (_, Maintenance) => ServerChange::Maintenance { was_up, via },
+            (Maintenance, Ready) => {
+                let followed = tracked.is_some() && self.server.admin_by(AdminCause::Operator) == Ready;
+                ServerChange::Ready { up, followed: followed && self.was_inherited }
+            }
+            (_, Drain) => ServerChange::Drain { via },
             (_, Ready) => ServerChange::DrainEnd { up },
         };
+        self.was_inherited = by_tracked && after != Ready;
         events.push(self.event(change));
         events
+    }
+
+    /// The head of requests that tell the server how it is seen: `UP 2/3; address=…`.
+    pub fn state_text(&self, node: &str) -> String {
+        let (n, of) = self.machine.progress();
+        let up = self.machine.is_up();
+        let state = match (self.stopping && up, up, n) {
+            (true, ..) => "NOLB".to_owned(),
+            (_, true, n) if n == of && self.status != CheckStatus::Initializing => "UP".to_owned(),
+            (_, true, n) => format!("UP {n}/{of}"),
+            (_, false, 0) => "DOWN".to_owned(),
+            (_, false, n) => format!("DOWN {n}/{of}"),
+        };
+        let (address, port) = match self.server.address() {
+            pool::ServerEndpoint::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
+            pool::ServerEndpoint::Unix(_) => ("unix".to_owned(), "unix".to_owned()),
+        };
+        let servers = self.pool.servers();
+        let usable = servers.iter().filter(|server| server.is_usable());
+        let total: u64 = usable.map(|server| u64::from(server.effective_weight())).sum();
+        let in_use: u32 = servers.iter().map(|server| server.stats.current.now()).sum();
+        format!(
+            "{state}; address={address}; port={port}; name={}/{}; node={node}; weight={}/{total}; scur={}/{in_use}; \
+             qcur={}",
+            self.pool.plan.name,
+            self.server.plan.name,
+            self.server.effective_weight(),
+            self.server.stats.current.now(),
+            self.server.stats.queue.now(),
+        )
     }
 
     /// Tells the pool; telling it twice changes nothing.
@@ -234,7 +360,8 @@ impl Entry {
 
     fn events(&self, actions: &[Action]) -> Vec<Event> {
         let change = |action: &Action| match action {
-            // Leaving maintenance has an event of its own.
+            // Leaving maintenance has an event of its own; what happens inside of it is no news.
+            Action::SetUp(_) | Action::SetDown(_) if self.admin == AdminState::Maintenance => None,
             Action::SetUp(Why::Maintenance) => None,
             Action::SetUp(why) => Some(ServerChange::Up(self.reason(*why))),
             Action::SetDown(why) => Some(ServerChange::Down(self.reason(*why))),
@@ -245,8 +372,10 @@ impl Entry {
 
     fn reason(&self, why: Why) -> Reason {
         match why {
-            Why::Check | Why::Maintenance => Reason::Check(self.check_text.clone()),
+            Why::Check | Why::Maintenance => self.check_reason(),
+            Why::Agent if self.pool.plan.log_checks => Reason::Told,
             Why::Agent => Reason::Check(self.agent_text.clone()),
+            Why::Followed => self.followed(),
             Why::Operator => Reason::Operator,
             Why::Observed => Reason::Check(CheckText {
                 reason: CheckStatus::Hana.description().into(),
@@ -254,6 +383,15 @@ impl Entry {
                 ..CheckText::default()
             }),
         }
+    }
+
+    /// The last check, unless it has a line of its own.
+    fn check_reason(&self) -> Reason {
+        if self.pool.plan.log_checks { Reason::Told } else { Reason::Check(self.check_text.clone()) }
+    }
+
+    fn followed(&self) -> Reason {
+        Reason::Followed(self.server.plan.track.as_ref().map(ToString::to_string).unwrap_or_default())
     }
 
     fn event(&self, change: ServerChange) -> Event {

@@ -49,6 +49,8 @@ pub(crate) struct Mail {
 pub(crate) struct Pools {
     pub pools: Vec<Arc<Pool>>,
     pub spread_percent: u8,
+    /// Name of this machine, for servers that are told how they are seen.
+    pub node: String,
 }
 
 impl Inbox {

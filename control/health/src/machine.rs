@@ -83,6 +83,8 @@ pub enum Input {
     Force(Health),
     /// The same in place of the agent.
     ForceAgent(Health),
+    /// The server changed that this one follows.
+    Follow(Health),
 }
 
 /// How a check ended, and in which circumstances.
@@ -169,6 +171,8 @@ pub enum Why {
     Observed,
     /// The operator, by force.
     Operator,
+    /// The server that this one follows.
+    Followed,
     /// The end of maintenance: back as a server never seen before.
     Maintenance,
 }
@@ -349,7 +353,8 @@ impl Machine {
             Input::Checks(on) => self.enable_checks(now, on, &mut actions),
             Input::Agent(on) => self.enable_agent(now, on, &mut actions),
             Input::Maintenance(on) => self.set_maintenance(now, on, &mut actions),
-            Input::Force(health) => self.force(health, &mut actions),
+            Input::Force(health) => self.force(health, Why::Operator, &mut actions),
+            Input::Follow(health) => self.force(health, Why::Followed, &mut actions),
             Input::ForceAgent(health) => self.force_agent(health, &mut actions),
         }
         actions
@@ -585,11 +590,11 @@ impl Machine {
         self.settle(Why::Maintenance, actions);
     }
 
-    fn force(&mut self, health: Health, actions: &mut Vec<Action>) {
+    fn force(&mut self, health: Health, why: Why, actions: &mut Vec<Action>) {
         self.counter = if health == Health::Up { self.top() } else { 0 };
         self.forget_running(false);
         self.set_suspect(false, actions);
-        self.settle(Why::Operator, actions);
+        self.settle(why, actions);
     }
 
     fn force_agent(&mut self, health: Health, actions: &mut Vec<Action>) {

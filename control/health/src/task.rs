@@ -47,10 +47,11 @@ impl Checks {
     }
 
     /// These pools are checked from now on. Servers known by uid keep what is known about them, others start, those
-    /// that are gone are let go. Each interval is varied by up to `spread_percent`, either way.
-    pub fn replace(&self, pools: &[Arc<Pool>], spread_percent: u8) {
+    /// that are gone are let go. Each interval is varied by up to `spread_percent`, either way. `node` is told to
+    /// servers that ask how they are seen.
+    pub fn replace(&self, pools: &[Arc<Pool>], spread_percent: u8, node: &str) {
         self.inbox.follow(pools);
-        let pools = Pools { pools: pools.to_vec(), spread_percent };
+        let pools = Pools { pools: pools.to_vec(), spread_percent, node: node.to_owned() };
         self.inbox.put(|mail| mail.pools = Some(pools));
     }
 
@@ -87,6 +88,9 @@ struct Task {
     rng: fastrand::Rng,
     phase: f64,
     spread: f64,
+    node: String,
+    /// Servers by the server that they follow.
+    followers: HashMap<u32, Vec<u32>>,
     entries: HashMap<u32, Entry>,
     pools: HashMap<String, Watched>,
     /// When to look at which server; its check may have moved to later meanwhile.
@@ -122,6 +126,8 @@ impl Task {
             phase: rng.f64(),
             rng,
             spread: 0.0,
+            node: String::new(),
+            followers: HashMap::new(),
             entries: HashMap::new(),
             pools: HashMap::new(),
             due: BinaryHeap::new(),
@@ -172,7 +178,8 @@ impl Task {
             if let Some((_, job)) = entry.machine.next_at().filter(|(due, _)| *due <= now) {
                 entry.machine.begin(now, job);
                 let (pool, server) = (Arc::clone(&entry.pool), Arc::clone(&entry.server));
-                let handle = self.running.spawn(ask(pool, server, entry.limits(job), job));
+                let subject = subject(entry, &self.node);
+                let handle = self.running.spawn(ask(pool, server, subject, entry.limits(job), job));
                 self.asked.insert(handle.id(), (uid, job));
             }
             self.schedule(uid);
@@ -235,6 +242,17 @@ impl Task {
         self.schedule(uid);
         if moved {
             self.look_at(&pool.plan.name);
+            self.lead(uid);
+        }
+    }
+
+    /// Servers that follow this one become as it is. Chains end: the plan knows no circles.
+    fn lead(&mut self, uid: u32) {
+        let Some(followers) = self.followers.get(&uid).cloned() else { return };
+        let Some(server) = self.entries.get(&uid).map(|entry| Arc::clone(&entry.server)) else { return };
+        let now = self.now();
+        for follower in followers {
+            self.with(follower, |entry| entry.follow_server(now, &server));
         }
     }
 
@@ -272,6 +290,7 @@ impl Task {
 
     fn replace(&mut self, new: &Pools) {
         self.spread = f64::from(new.spread_percent.min(50)) / 100.0;
+        self.node.clone_from(&new.node);
         let now = self.now();
         let of_pool = |pool: &Arc<Pool>| {
             pool.servers().iter().map(|s| (Arc::clone(pool), Arc::clone(s))).collect::<Vec<_>>()
@@ -287,6 +306,27 @@ impl Task {
             index += usize::from(server.plan.check.is_some() || server.plan.agent.is_some());
         }
         self.watch(new);
+        self.find_followers();
+    }
+
+    fn find_followers(&mut self) {
+        let named: HashMap<(String, String), u32> = self
+            .entries
+            .iter()
+            .map(|(uid, e)| ((e.pool.plan.name.clone(), e.server.plan.name.clone()), *uid))
+            .collect();
+        self.followers.clear();
+        for (uid, entry) in &self.entries {
+            let tracked = entry.server.plan.track.as_ref();
+            let tracked = tracked.and_then(|t| named.get(&(t.pool.clone(), t.server.clone())));
+            if let Some(tracked) = tracked {
+                self.followers.entry(*tracked).or_default().push(*uid);
+            }
+        }
+        let leaders: Vec<u32> = self.followers.keys().copied().collect();
+        for leader in leaders {
+            self.lead(leader);
+        }
     }
 
     fn take_in(&mut self, now: Duration, pool: &Arc<Pool>, server: &Arc<Server>, index: usize, count: usize) {
@@ -337,10 +377,16 @@ fn standing(server: &Server) -> (bool, bool) {
 }
 
 /// One check of a server, from beginning to end.
-async fn ask(pool: Arc<Pool>, server: Arc<Server>, limits: probe::Limits, job: Job) -> Done {
+async fn ask(
+    pool: Arc<Pool>,
+    server: Arc<Server>,
+    subject: Subject,
+    limits: probe::Limits,
+    job: Job,
+) -> Done {
     let began = Instant::now();
     let before = server.last_answer_ms();
-    let mut check = pin!(ask_now(&pool, &server, limits, job));
+    let mut check = pin!(ask_now(&pool, &server, &subject, limits, job));
     let half = limits.wait() / 2;
     let ((finding, agent), late, before) = match timeout(half, &mut check).await {
         Ok(found) => (found, Duration::ZERO, before),
@@ -359,6 +405,7 @@ async fn ask(pool: Arc<Pool>, server: Arc<Server>, limits: probe::Limits, job: J
 async fn ask_now(
     pool: &Pool,
     server: &Server,
+    subject: &Subject,
     limits: probe::Limits,
     job: Job,
 ) -> (Finding, Option<probe::AgentAnswer>) {
@@ -380,20 +427,24 @@ async fn ask_now(
                 ..Target::new(&address, own.and_then(|c| c.address), own.and_then(|c| c.port))
             };
             let probe = pool.plan.probe.as_ref().unwrap_or(&Probe::Tcp);
-            (probe::check(&target, probe, &subject(pool, server), limits).await, None)
+            (probe::check(&target, probe, subject, limits).await, None)
         }
     }
 }
 
 /// What the check's texts can know of the server.
-fn subject(pool: &Pool, server: &Server) -> Subject {
+fn subject(entry: &Entry, node: &str) -> Subject {
+    let (pool, server) = (&entry.pool, &entry.server);
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Subject {
         pool: pool.plan.name.clone(),
         server: server.plan.name.clone(),
         host: server.address().to_string(),
         down: !server.is_up(),
-        state: String::new(),
+        state: match &pool.plan.probe {
+            Some(Probe::Script(script)) if script.send_state => entry.state_text(node),
+            _ => String::new(),
+        },
         unix: since_1970.as_secs() as i64,
         random: fastrand::u64(..),
     }

@@ -1,7 +1,7 @@
 //! The desk: statistics pages, metrics and runtime commands look at and change the running cycle here.
 
 use crate::cycle::Cycle;
-use crate::process::Process;
+use crate::process::{Process, node_name};
 use crate::view;
 use crate::worker::Command;
 use admin::{
@@ -82,7 +82,8 @@ impl Desk {
     fn follow_servers(&self, cycle: &Arc<Cycle>) {
         if let Some(checks) = self.checks.get() {
             let pools: Vec<_> = cycle.pools.values().cloned().collect();
-            checks.replace(&pools, cycle.plan.process.spread_checks_percent);
+            let process = &cycle.plan.process;
+            checks.replace(&pools, process.spread_checks_percent, &node_name(process));
         }
         for worker in self.workers.get().into_iter().flatten() {
             let _ = worker.send(Command::Purge(Arc::clone(cycle)));

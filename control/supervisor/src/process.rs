@@ -211,7 +211,12 @@ pub(crate) fn unix_ms() -> u64 {
     now.map_or(0, |d| d.as_millis() as u64)
 }
 
-/// Name of this host.
+/// Name of this node: as configured, or the machine's.
+pub(crate) fn node_name(plan: &plan::Process) -> String {
+    plan.node.clone().filter(|node| !node.is_empty()).unwrap_or_else(hostname)
+}
+
+/// Name of the machine.
 pub(crate) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -4,7 +4,7 @@ use crate::control::{self, Desk, ReloadAsked};
 use crate::cycle::{Cycle, Opened};
 use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
-use crate::process::{Process, say};
+use crate::process::{Process, node_name, say};
 use crate::signals::{Asked, Signals};
 use crate::sockets::Sockets;
 use crate::watcher::Watcher;
@@ -310,7 +310,8 @@ fn start_checks(process: &Arc<Process>, watcher: &Watcher) -> Checks {
 fn follow(process: &Process, checks: &Checks, cycle: &Cycle) {
     process.pool_logs.store(Arc::clone(&cycle.pool_logs));
     let pools: Vec<_> = cycle.pools.values().cloned().collect();
-    checks.replace(&pools, cycle.plan.process.spread_checks_percent);
+    let plan = &cycle.plan.process;
+    checks.replace(&pools, plan.spread_checks_percent, &node_name(plan));
 }
 
 /// Rates and load, every second.

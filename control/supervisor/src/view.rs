@@ -212,6 +212,9 @@ fn server_view(
         disabled_by_file: server.admin_by(AdminCause::Config) == AdminState::Maintenance,
         drained_by_agent: server.admin_by(AdminCause::Agent) == AdminState::Drain,
         agent_down: server.agent_health() == pool::Health::Down,
+        tracked: plan.track.as_ref().map(ToString::to_string),
+        inherits: server.admin_by(AdminCause::Tracked) != AdminState::Ready,
+        told_rise: plan.told_rise,
         unresolved: server.admin_by(AdminCause::Resolution) == AdminState::Maintenance,
         observed: plan.observe.is_some(),
         weight: server.effective_weight().into(),
@@ -245,7 +248,7 @@ fn server_view(
 
 /// What is said about the server, but for what checks say.
 fn admin(server: &Server) -> Admin {
-    let causes = [AdminCause::Config, AdminCause::Operator, AdminCause::Agent];
+    let causes = [AdminCause::Config, AdminCause::Operator, AdminCause::Agent, AdminCause::Tracked];
     match server.admin() {
         AdminState::Maintenance => Admin::Maintenance,
         AdminState::Drain if causes.iter().any(|c| server.admin_by(*c) == AdminState::Drain) => Admin::Drain,
@@ -267,11 +270,18 @@ fn health(server: &Server, report: &CheckReport) -> Health {
     }
 }
 
+/// Only some outcomes have a code, which may be 0.
+fn told_code(report: &CheckReport) -> Option<u32> {
+    use pool::CheckStatus::{L7Ok, L7OkCond, L7Status};
+    let told = report.code > 0 || matches!(report.status, L7Ok | L7OkCond | L7Status);
+    told.then_some(u32::from(report.code))
+}
+
 fn check_view(report: &CheckReport) -> CheckView {
     CheckView {
         enabled: true,
         status: report.status.label().into(),
-        code: (report.code > 0).then_some(u32::from(report.code)),
+        code: told_code(report),
         duration_ms: report.duration.map(|d: Duration| d.as_millis() as u64),
         info: report.text.to_string(),
         rise: report.rise,

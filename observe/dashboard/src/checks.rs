@@ -16,9 +16,10 @@ const FAILED: u32 = 2;
 const PASSED: u32 = 3;
 const PASSED_IF: u32 = 4;
 
-const OUTCOMES: [Outcome; 18] = [
+const OUTCOMES: [Outcome; 19] = [
     outcome("", 0, "", 0),
     outcome("INI", 1, "Initializing", 0),
+    outcome("CHECKED", 3, "No status change", 0),
     outcome("HANA", 4, "Health analyze", FAILED),
     outcome("SOCKERR", 5, "Socket error", FAILED),
     outcome("L4OK", 6, "Layer4 check passed", PASSED),

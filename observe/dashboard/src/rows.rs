@@ -468,6 +468,9 @@ fn server_row(pool: &PoolView, server: &ServerView) -> Row {
         .run("used_conn_cur", [server.used, server.needed, server.user_weight])
         .set("srid", 0u64)
         .set("priv_idle_cur", 0u64);
+    if let Some(tracked) = &server.tracked {
+        cells.set("tracked", tracked.as_str()).set("lastchg", server.last_change_s);
+    }
     check_cells(&mut cells, server);
     agent_cells(&mut cells, server);
     Row {
@@ -483,8 +486,11 @@ fn server_row(pool: &PoolView, server: &ServerView) -> Row {
 
 fn check_cells(cells: &mut Maker, server: &ServerView) {
     let Some(check) = server.check.as_ref().filter(|c| c.enabled) else { return };
+    cells.run("chkfail", [check.failures, server.downs, server.last_change_s, server.down_s]);
+    if server.admin == crate::view::Admin::Maintenance {
+        return;
+    }
     cells
-        .run("chkfail", [check.failures, server.downs, server.last_change_s, server.down_s])
         .set("check_status", checks::shown(&check.status))
         .set("check_code", check.code)
         .set("check_duration", check.duration_ms)

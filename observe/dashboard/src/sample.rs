@@ -64,6 +64,7 @@ fn pool(name: &str, id: u32, servers: Vec<ServerView>) -> PoolView {
 
 fn server(name: &str, id: u32) -> ServerView {
     ServerView {
+        told_rise: 2,
         name: name.into(),
         id,
         address: "127.0.0.1".into(),

@@ -16,11 +16,13 @@ const ENABLED: u32 = 4;
 const PAUSED: u32 = 8;
 const AGENT: u32 = 16;
 
-/// Administrative states, as bits: by the operator, by the file; drained by the operator, by an agent.
+/// Administrative states, as bits: by the operator, by the tracked server, by the file; drained by the operator or an
+/// agent, by the tracked server; without an address.
 const MAINTENANCE: u32 = 1;
 const MAINTENANCE_BY_FILE: u32 = 4;
 const DRAIN: u32 = 8;
-const DRAIN_BY_OTHERS: u32 = 16;
+const DRAIN_INHERITED: u32 = 16;
+const MAINTENANCE_INHERITED: u32 = 2;
 const MAINTENANCE_UNRESOLVED: u32 = 32;
 
 /// `show servers state`: version `1`, a head line, a line per server of all pools or of one.
@@ -121,14 +123,14 @@ fn op_state(server: &ServerView) -> u32 {
 
 fn admin_state(server: &ServerView) -> u32 {
     let by_file = if server.disabled_by_file { MAINTENANCE_BY_FILE } else { 0 };
-    let by_agent = if server.drained_by_agent { DRAIN_BY_OTHERS } else { 0 };
     let unresolved = if server.unresolved { MAINTENANCE_UNRESOLVED } else { 0 };
     by_file
         | unresolved
         | match server.admin {
             Admin::Ready => 0,
-            Admin::Drain if by_agent != 0 => by_agent,
+            Admin::Drain if server.inherits => DRAIN_INHERITED,
             Admin::Drain => DRAIN,
+            Admin::Maintenance if server.inherits && by_file == 0 => MAINTENANCE_INHERITED,
             Admin::Maintenance if unresolved != 0 && by_file == 0 => 0,
             Admin::Maintenance => MAINTENANCE,
         }
@@ -137,9 +139,10 @@ fn admin_state(server: &ServerView) -> u32 {
 /// Without a check: as if it had just passed, unless it is in maintenance.
 fn check_health(server: &ServerView) -> u32 {
     match &server.check {
+        _ if server.admin == Admin::Maintenance => 0,
         Some(check) => check.health,
-        None if server.admin == Admin::Maintenance => 0,
-        None => 2,
+        None if server.tracked.is_some() && server.health == Health::Down => 0,
+        None => server.told_rise,
     }
 }
 

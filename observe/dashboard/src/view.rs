@@ -379,6 +379,12 @@ pub struct ServerView {
     pub agent_down: bool,
     /// In maintenance because its name has no address.
     pub unresolved: bool,
+    /// Server whose state it follows, as `pool/server`.
+    pub tracked: Option<String>,
+    /// In maintenance or drained because that one is.
+    pub inherits: bool,
+    /// Passed checks that would bring it up.
+    pub told_rise: u32,
     /// Its traffic is observed (`observe`).
     pub observed: bool,
     /// Weight in force (a slow start counts).
@@ -424,10 +430,13 @@ impl ServerView {
 
     /// Status as the statistics show it.
     pub fn status(&self) -> String {
-        let checked = self.check.as_ref().is_some_and(|c| c.enabled);
+        let checked = self.check.as_ref().is_some_and(|c| c.enabled) || self.tracked.is_some();
         let agent = self.agent.as_ref().is_some_and(|a| a.enabled);
         match (self.admin, self.health) {
             (Admin::Maintenance, _) if self.unresolved => "MAINT (resolution)".into(),
+            (Admin::Maintenance, _) if self.inherits => {
+                format!("MAINT (via {})", self.tracked.as_deref().unwrap_or_default())
+            }
             (Admin::Maintenance, _) => "MAINT".into(),
             (_, Health::Down | Health::GoingUp(..)) if agent && self.agent_down => "DOWN (agent)".into(),
             (_, Health::Down) => "DOWN".into(),

@@ -31,8 +31,12 @@ pub enum Event {
         server: String,
         /// The server is a backup.
         backup: bool,
+        /// It was the agent that was asked.
+        agent: bool,
         /// It passed.
         passed: bool,
+        /// It passed for requests that persistence binds to the server only.
+        conditional: bool,
         /// What it found.
         outcome: CheckText,
         /// Successes or failures counted, of how many needed to change the state.
@@ -115,14 +119,21 @@ pub enum ServerChange {
     Maintenance {
         /// It took requests before.
         was_up: bool,
+        /// Only because the server went that it follows, `pool/server`.
+        via: Option<String>,
     },
     /// Left maintenance.
     Ready {
         /// It takes requests now; otherwise checks must pass first.
         up: bool,
+        /// It was there only because the server was that it follows.
+        followed: bool,
     },
     /// Went into drain: no new requests.
-    Drain,
+    Drain {
+        /// Only because the server did that it follows, `pool/server`.
+        via: Option<String>,
+    },
     /// Left drain.
     DrainEnd {
         /// It takes requests now.
@@ -144,6 +155,10 @@ pub enum Why {
     Check(CheckText),
     /// The operator said so on a runtime socket.
     Operator,
+    /// The same, told just before on a line of its own.
+    Told,
+    /// The server changed that it follows: `pool/server`.
+    Followed(String),
     /// Another cause, in words.
     Other(String),
 }
@@ -207,7 +222,7 @@ impl Event {
 impl ServerChange {
     fn severity(&self) -> Severity {
         match self {
-            ServerChange::Down(_) | ServerChange::Maintenance { was_up: true } => Severity::Alert,
+            ServerChange::Down(_) | ServerChange::Maintenance { was_up: true, .. } => Severity::Alert,
             _ => Severity::Notice,
         }
     }
@@ -221,13 +236,28 @@ impl Display for Event {
                 write!(f, "{kind} {pool}/{server} ")?;
                 write_change(change, usable, f)
             }
-            Event::Check { pool, server, backup, passed, outcome, count: (n, of), up } => {
+            Event::Check {
+                pool,
+                server,
+                backup,
+                agent,
+                passed,
+                conditional,
+                outcome,
+                count: (n, of),
+                up,
+            } => {
+                let check = if *agent { "Agent" } else { "Health" };
                 let kind = if *backup { "backup server" } else { "server" };
-                let word = if *passed { "succeeded" } else { "failed" };
+                let word = match (passed, conditional) {
+                    (false, _) => "failed",
+                    (true, false) => "succeeded",
+                    (true, true) => "conditionally succeeded",
+                };
                 let state = if *up { "UP" } else { "DOWN" };
                 write!(
                     f,
-                    "Health check for {kind} {pool}/{server} {word}{outcome}, status: {n}/{of} {state}."
+                    "{check} check for {kind} {pool}/{server} {word}{outcome}, status: {n}/{of} {state}."
                 )
             }
             Event::PoolEmpty { pool, listen } => {
@@ -258,12 +288,17 @@ fn write_change(change: &ServerChange, usable: &Usable, f: &mut Formatter<'_>) -
         ServerChange::Down(why) => write!(f, "is DOWN{why}. {}", Left(usable)),
         ServerChange::Up(why) => write!(f, "is UP{why}. {}", Online(usable)),
         ServerChange::Stopping(why) => write!(f, "is stopping{why}. {}", Online(usable)),
-        ServerChange::Maintenance { was_up: true } => {
-            write!(f, "is going DOWN for maintenance. {}", Left(usable))
+        ServerChange::Maintenance { was_up: true, via } => {
+            write!(f, "is going DOWN for maintenance{}. {}", Via(via), Left(usable))
         }
-        ServerChange::Maintenance { was_up: false } => f.write_str("was DOWN and now enters maintenance."),
-        ServerChange::Ready { up } => write!(f, "is {}/READY (leaving forced maintenance).", state(up)),
-        ServerChange::Drain => write!(f, "enters drain state. {}", Online(usable)),
+        ServerChange::Maintenance { was_up: false, via } => {
+            write!(f, "was DOWN and now enters maintenance{}.", Via(via))
+        }
+        ServerChange::Ready { up, followed } => {
+            let forced = if *followed { "" } else { "forced " };
+            write!(f, "is {}/READY (leaving {forced}maintenance).", state(up))
+        }
+        ServerChange::Drain { via } => write!(f, "enters drain state{}. {}", Via(via), Online(usable)),
         ServerChange::DrainEnd { up } => write!(f, "is {} (leaving forced drain).", state(up)),
         ServerChange::Address { from, to } => write!(f, "changed its address from {from} to {to}."),
     }
@@ -274,6 +309,8 @@ impl Display for Why {
         match self {
             Why::Check(outcome) => outcome.fmt(f),
             Why::Operator => f.write_str(", changed from CLI"),
+            Why::Told => Ok(()),
+            Why::Followed(server) => write!(f, " via {server}"),
             Why::Other(text) => write!(f, ", {text}"),
         }
     }
@@ -294,6 +331,15 @@ impl Display for CheckText {
             Some(ms) => write!(f, ", check duration: {ms}ms"),
             None => Ok(()),
         }
+    }
+}
+
+/// ` via pool/server`, or nothing.
+struct Via<'v>(&'v Option<String>);
+
+impl Display for Via<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |server| write!(f, " via {server}"))
     }
 }
 
@@ -388,7 +434,9 @@ mod tests {
             pool: "be".into(),
             server: "s1".into(),
             backup: false,
+            agent: false,
             passed,
+            conditional: false,
             outcome: CheckText {
                 reason: "Layer7 check passed".into(),
                 code: Some(200),
@@ -419,7 +467,7 @@ mod tests {
                  requeued, 1 total in queue.",
             ),
             (
-                server(ServerChange::Ready { up: true }, 1, 0),
+                server(ServerChange::Ready { up: true, followed: false }, 1, 0),
                 Severity::Notice,
                 "Server be/s1 is UP/READY (leaving forced maintenance).",
             ),

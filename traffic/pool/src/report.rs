@@ -32,6 +32,8 @@ pub enum CheckStatus {
     Unknown,
     /// Not checked yet.
     Initializing,
+    /// The agent said nothing about up or down.
+    Checked,
     /// Our own socket failed.
     SockErr,
     /// Passed: connected.
@@ -68,9 +70,10 @@ pub enum CheckStatus {
 
 impl CheckStatus {
     /// All, in the order in which the metrics list them.
-    pub const ALL: [CheckStatus; 18] = [
+    pub const ALL: [CheckStatus; 19] = [
         CheckStatus::Unknown,
         CheckStatus::Initializing,
+        CheckStatus::Checked,
         CheckStatus::SockErr,
         CheckStatus::L4Ok,
         CheckStatus::L4Timeout,
@@ -105,10 +108,17 @@ impl CheckStatus {
         matches!(self, L4Ok | L6Ok | L7Ok | L7OkCond | ProcOk)
     }
 
+    /// True when nothing came of the other side: no connection, or no answer in time.
+    pub fn is_no_answer(self) -> bool {
+        use CheckStatus::*;
+        matches!(self, SockErr | L4Timeout | L4Con | L6Timeout | L6Rsp | L7Timeout)
+    }
+
     fn words(self) -> (&'static str, &'static str) {
         match self {
             CheckStatus::Unknown => ("UNK", "Unknown"),
             CheckStatus::Initializing => ("INI", "Initializing"),
+            CheckStatus::Checked => ("CHECKED", "No status change"),
             CheckStatus::SockErr => ("SOCKERR", "Socket error"),
             CheckStatus::L4Ok => ("L4OK", "Layer4 check passed"),
             CheckStatus::L4Timeout => ("L4TOUT", "Layer4 timeout"),

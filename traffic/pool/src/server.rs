@@ -74,6 +74,8 @@ pub enum AdminCause {
     Resolution,
     /// A health check, or an operator in its place: `Drain` = only requests that are bound to it.
     Health,
+    /// The server whose state it follows.
+    Tracked,
 }
 
 /// One server as a cycle knows it. What is known at run time is shared with the same server of the
@@ -149,7 +151,7 @@ impl Setting {
     }
 }
 
-/// Bits of `State::flags`. The four words of `AdminCause` follow from bit 8, two bits each.
+/// Bits of `State::flags`. The words of `AdminCause` follow from bit 8, two bits each.
 mod flag {
     pub const CHECK_DOWN: u32 = 1;
     pub const AGENT_DOWN: u32 = 2;
@@ -157,8 +159,8 @@ mod flag {
     pub const RISING: u32 = 8;
     pub const DOWN: u32 = CHECK_DOWN | AGENT_DOWN;
     pub const ADMIN_SHIFT: u32 = 8;
-    pub const DRAINS: u32 = 0b01_0101_0101 << ADMIN_SHIFT;
-    pub const MAINTENANCES: u32 = 0b10_1010_1010 << ADMIN_SHIFT;
+    pub const DRAINS: u32 = 0b0101_0101_0101 << ADMIN_SHIFT;
+    pub const MAINTENANCES: u32 = 0b1010_1010_1010 << ADMIN_SHIFT;
 }
 
 /// Times and counts of going down; for a server or a whole pool.
@@ -748,5 +750,6 @@ fn shift(cause: AdminCause) -> u32 {
             AdminCause::Agent => 4,
             AdminCause::Resolution => 6,
             AdminCause::Health => 8,
+            AdminCause::Tracked => 10,
         }
 }

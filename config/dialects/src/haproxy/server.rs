@@ -7,7 +7,7 @@ use super::scene::{Scene, Shared};
 use super::units;
 use plan::check::{AgentCheck, Check};
 use plan::listener::ProxyVersion;
-use plan::pool::{Observe, ObserveAction, ObserveLayer, Server, ServerAddress};
+use plan::pool::{Observe, ObserveAction, ObserveLayer, Server, ServerAddress, Tracked};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub(super) struct ServerSettings {
     slow_start: Option<Duration>,
     cookie: Option<String>,
     send_proxy: Option<ProxyVersion>,
+    track: Option<String>,
     observe: Option<ObserveLayer>,
     error_limit: Option<u32>,
     on_error: ObserveAction,
@@ -136,11 +137,7 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("stick", |_, v, _| set(&mut v.non_stick, false), "against 'non-stick' in default-server"),
     entry!("tcp-ut", tuning_with_word, "longest time unacknowledged"),
     entry!("tfo", |s, _, c| tuning(s, c), "TCP fast open"),
-    entry!(
-        "track",
-        |_, _, c| not_yet(c, "tracking another server's state"),
-        "follows another server's checks"
-    ),
+    entry!("track", |_, v, c| word(&mut v.track, c), "[BACKEND/]SERVER: follows another server's checks"),
     entry!(
         "weight",
         |_, v, c| c.number_in("a weight", 0, 256).map(|n| v.weight = Some(n as u16)),
@@ -239,7 +236,7 @@ pub(super) fn server(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done
     let address = server_address(read.written, text).map_err(|said| said.at(at))?;
     let mut settings = scene.proxy.server.clone();
     read_options(scene, &mut settings, cursor)?;
-    let server = settings.server(cursor, name, address)?;
+    let server = settings.server(cursor, &scene.proxy.name, name, address)?;
     scene.proxy.pool.servers.push(server);
     Ok(())
 }
@@ -271,7 +268,7 @@ fn server_address(written: Written, text: &str) -> Done<ServerAddress> {
 }
 
 impl ServerSettings {
-    fn server(self, cursor: &Cursor<'_>, name: &str, address: ServerAddress) -> Done<Server> {
+    fn server(self, cursor: &Cursor<'_>, pool: &str, name: &str, address: ServerAddress) -> Done<Server> {
         if self.agent && self.agent_port.is_none() {
             return Err(Said::new(format!("the server '{name}' has 'agent-check' but no 'agent-port'")));
         }
@@ -297,6 +294,11 @@ impl ServerSettings {
             error_limit: self.error_limit.unwrap_or(10),
             action: self.on_error,
         });
+        server.told_rise = self.schedule.rise;
+        server.track = self.track.as_deref().map(|tracked| {
+            let (pool, server) = tracked.split_once('/').unwrap_or((pool, tracked));
+            Tracked { pool: pool.to_owned(), server: server.to_owned() }
+        });
         server.source = self.source;
         server.cookie = self.cookie;
         server.send_proxy = self.send_proxy;
@@ -313,7 +315,7 @@ impl ServerSettings {
         Some(AgentCheck {
             port,
             address: self.agent_address,
-            interval: self.agent_interval.unwrap_or(self.schedule.interval),
+            interval: self.agent_interval.unwrap_or(Duration::from_secs(2)),
             send: self.agent_send.clone(),
         })
     }
@@ -488,10 +490,6 @@ fn proto(_: &mut Scene<'_, '_>, _: &mut ServerSettings, cursor: &mut Cursor<'_>)
         "fcgi" => Err(Said::not_yet("FastCGI ('proto fcgi')").at(cursor.at - 1)),
         other => Err(cursor.wrong(other, "h1")),
     }
-}
-
-fn not_yet(cursor: &Cursor<'_>, what: &str) -> Done {
-    Err(Said::not_yet(what).at(cursor.at - 1))
 }
 
 fn tuning(scene: &mut Scene<'_, '_>, cursor: &Cursor<'_>) -> Done {

@@ -13,7 +13,7 @@ use plan::draft::nearest;
 use plan::pages::ErrorPages;
 use plan::pool::{
     Balance, Cookie, CookieMode, HashFunction, HashKind, HashMethod, Observe, ObserveAction, ObserveLayer,
-    Pool, PoolTimeouts, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress, UriHash,
+    Pool, PoolTimeouts, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress, Tracked, UriHash,
 };
 use plan::{Mode, Place};
 use std::collections::HashSet;
@@ -203,6 +203,8 @@ impl Fieldset for ServerForm {
             slow_start,
             cookie,
             send_proxy,
+            track,
+            told_rise,
             observe,
             source,
             cut_when_down,
@@ -223,6 +225,8 @@ impl Fieldset for ServerForm {
         f.option("slow_start", slow_start);
         f.option("cookie", cookie);
         f.option("send_proxy", send_proxy);
+        f.option("track", track);
+        f.value("told_rise", told_rise, &2);
         f.option("observe", observe);
         f.option("source", source);
         f.flag("cut_when_down", cut_when_down);
@@ -505,5 +509,20 @@ impl Fieldset for Observe {
         f.required("layer", layer);
         f.value("error_limit", error_limit, &ERROR_LIMIT);
         f.value("action", action, &ObserveAction::default());
+    }
+}
+
+/// `pool/server`
+impl Form for Tracked {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Tracked> {
+        super::leaf::parsed(node, "a server such as pool/server", reader, |text| {
+            let (pool, server) = text.split_once('/')?;
+            let named = !pool.is_empty() && !server.is_empty();
+            named.then(|| Tracked { pool: pool.into(), server: server.into() })
+        })
+    }
+
+    fn written(&self, _: &mut Writer) -> Out {
+        Out::Text(self.to_string())
     }
 }

@@ -13,10 +13,19 @@ pub struct AgentAnswer {
     pub state: Option<AgentState>,
     /// Ready, drain or maintenance, as operators decide.
     pub admin: Option<pool::AdminState>,
-    /// Percent of the configured weight; may be above 100.
-    pub weight_percent: Option<u32>,
+    /// Weight.
+    pub weight: Option<AgentWeight>,
     /// Requests at once.
     pub max_connections: Option<u32>,
+}
+
+/// Weight, in the agent's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentWeight {
+    /// Percent of the configured weight; may be above 100.
+    Percent(u32),
+    /// The weight itself, at most 256.
+    Absolute(u16),
 }
 
 /// Up or down, in the agent's words.
@@ -69,25 +78,29 @@ fn understand(line: &str) -> (Verdict, AgentAnswer) {
         // The old form: the reason follows the word.
         reason = named.and_then(|named| said.split_once(named)).map_or("", |(_, rest)| rest.trim());
     }
-    (verdict(answer, named, reason), answer)
+    (verdict(answer, line, named, reason), answer)
 }
 
 fn number(word: &str, answer: &mut AgentAnswer) {
-    if let Some(percent) = word.strip_suffix('%').and_then(|n| n.parse().ok()) {
-        answer.weight_percent = Some(percent);
+    let weight = word.strip_prefix("weight:").unwrap_or(word);
+    if let Some(percent) = weight.strip_suffix('%').and_then(|n| n.parse().ok()) {
+        answer.weight = Some(AgentWeight::Percent(percent));
+    } else if let Some(weight) = word.strip_prefix("weight:").and_then(|n| n.parse().ok()) {
+        answer.weight = Some(AgentWeight::Absolute(weight)).filter(|_| weight <= 256);
     } else if let Some(limit) = word.strip_prefix("maxconn:").and_then(|n| n.parse().ok()) {
         answer.max_connections = Some(limit);
     }
 }
 
-fn verdict(answer: AgentAnswer, named: Option<&str>, reason: &str) -> Verdict {
+fn verdict(answer: AgentAnswer, said: &str, named: Option<&str>, reason: &str) -> Verdict {
     if answer == AgentAnswer::default() {
         // An agent that says nothing we know has not said "down": the state stays.
-        return Verdict::invalid("the agent says nothing we know");
+        return Verdict::new(CheckStatus::Checked, None, format!("agent reports an error : {said}"));
     }
     let status = match answer.state {
         Some(AgentState::Down) => CheckStatus::L7Status,
-        _ => CheckStatus::L7Ok,
+        Some(AgentState::Up) => CheckStatus::L7Ok,
+        None => return Verdict::new(CheckStatus::Checked, None, ""),
     };
     let mut text = named.map(|word| format!("via agent : {word}")).unwrap_or_default();
     if !reason.is_empty() {
@@ -105,18 +118,22 @@ mod tests {
     fn answers() {
         let up = AgentAnswer { state: Some(AgentState::Up), ..AgentAnswer::default() };
         let down = AgentAnswer { state: Some(AgentState::Down), ..AgentAnswer::default() };
-        let cases: [(&str, AgentAnswer, &str); 9] = [
+        let weight = |weight| AgentAnswer { weight: Some(weight), ..AgentAnswer::default() };
+        let cases: [(&str, AgentAnswer, &str); 12] = [
+            ("weight:50%", weight(AgentWeight::Percent(50)), ""),
+            ("weight:7", weight(AgentWeight::Absolute(7)), ""),
+            ("weight:257", AgentAnswer::default(), "agent reports an error : weight:257"),
             ("up", up, "via agent : up"),
             ("UP", up, "via agent : up"),
             ("down #why not", down, "via agent : down (why not)"),
             ("stopped hello", down, "via agent : stopped (hello)"),
             ("fail", down, "via agent : fail"),
-            ("75%", AgentAnswer { weight_percent: Some(75), ..AgentAnswer::default() }, ""),
+            ("75%", AgentAnswer { weight: Some(AgentWeight::Percent(75)), ..AgentAnswer::default() }, ""),
             (
                 "ready up 50% maxconn:30",
                 AgentAnswer {
                     admin: Some(AdminState::Ready),
-                    weight_percent: Some(50),
+                    weight: Some(AgentWeight::Percent(50)),
                     max_connections: Some(30),
                     ..up
                 },
@@ -126,13 +143,17 @@ mod tests {
                 "75%,maxconn:30,maint,down",
                 AgentAnswer {
                     admin: Some(AdminState::Maintenance),
-                    weight_percent: Some(75),
+                    weight: Some(AgentWeight::Percent(75)),
                     max_connections: Some(30),
                     ..down
                 },
                 "via agent : down",
             ),
-            ("-1% maxconn:x gibberish", AgentAnswer::default(), "the agent says nothing we know"),
+            (
+                "-1% maxconn:x gibberish",
+                AgentAnswer::default(),
+                "agent reports an error : -1% maxconn:x gibberish",
+            ),
         ];
         for (line, answer, text) in cases {
             let (verdict, got) = understand(line);

@@ -6,7 +6,7 @@ mod agent;
 mod errors;
 mod script;
 
-pub use agent::{AgentAnswer, AgentState};
+pub use agent::{AgentAnswer, AgentState, AgentWeight};
 
 use crate::steps::machine::words;
 
@@ -112,10 +112,6 @@ struct Verdict {
 impl Verdict {
     fn new(status: CheckStatus, code: impl Into<Option<u16>>, text: impl Into<String>) -> Verdict {
         Verdict { status, code: code.into(), text: text.into(), ours: false }
-    }
-
-    fn invalid(text: impl Into<String>) -> Verdict {
-        Verdict::new(CheckStatus::L7Rsp, None, text)
     }
 }
 

@@ -351,7 +351,7 @@ async fn proxy_header_comes_first() {
 async fn agent_talks() {
     let target = answering(b"up 75%\nnever read").await;
     let (finding, answer) = ask_agent(&target, Some(b"hello\n"), PATIENT).await;
-    assert_eq!((answer.state, answer.weight_percent), (Some(AgentState::Up), Some(75)));
+    assert_eq!((answer.state, answer.weight), (Some(AgentState::Up), Some(AgentWeight::Percent(75))));
     assert_eq!(summary(&finding), (CheckStatus::L7Ok, 0, "via agent : up"));
     for target in [refusing().await, answering(b"").await] {
         let (finding, answer) = ask_agent(&target, Some(b"x"), PATIENT).await;

@@ -21,12 +21,8 @@ pub(super) enum Standing {
 /// An expectation on bytes. `last` when no more will come.
 pub(super) fn bytes(machine: &Machine<'_>, expect: &Expect, last: bool) -> Standing {
     let received = &machine.received;
-    let exact = exact_length(&expect.what);
-    let least = match (expect.least.map(|least| least as usize), exact) {
-        (Some(least), Some(exact)) => least.min(exact),
-        (Some(least), None) => least,
-        (None, exact) => exact.unwrap_or(0),
-    };
+    // Fewer bytes than an exact text has say nothing yet, whatever the least is.
+    let least = exact_length(&expect.what).unwrap_or(expect.least.unwrap_or(0) as usize);
     if !last && received.len() < least {
         return Standing::Open;
     }

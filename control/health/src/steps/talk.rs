@@ -133,10 +133,16 @@ fn of_smtp(received: &[u8], closed: bool, friendly: impl Fn(u16) -> bool) -> Hea
         Ok(smtp::Reply::Whole { code, text, .. }) => wrong(code, words(text)),
         Ok(smtp::Reply::Partial) if !closed => Heard::Wait,
         // A reply that was cut off is told by the digits that came.
-        Ok(smtp::Reply::Partial) => match smtp::parse_reply(&[first_line(received), b"\n"].concat()) {
-            Ok(smtp::Reply::Whole { code, text, .. }) => wrong(code, words(text)),
-            _ => invalid(words(first_line(received))),
-        },
+        Ok(smtp::Reply::Partial) => {
+            let mut line = [first_line(received), b"\n"].concat();
+            if let Some(dash @ b'-') = line.get_mut(3) {
+                *dash = b' ';
+            }
+            match smtp::parse_reply(&line) {
+                Ok(smtp::Reply::Whole { code, text, .. }) => wrong(code, words(text)),
+                _ => invalid(words(first_line(received))),
+            }
+        }
         Err(smtp::NoReply(line)) => invalid(words(line)),
     }
 }

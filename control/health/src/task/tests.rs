@@ -84,7 +84,7 @@ impl Story {
 
     fn start(&self, plan: &plan::Pool) -> Arc<Pool> {
         let pool = self.build(plan, None);
-        self.checks.replace(&[Arc::clone(&pool)], 0);
+        self.checks.replace(&[Arc::clone(&pool)], 0, "node");
         pool
     }
 
@@ -264,7 +264,7 @@ async fn operators_word_holds_while_checks_are_disabled() {
     assert_eq!(server.health(), Health::Down);
     assert_eq!(server.report().health, 0);
     story.checks.enable_checks(server, true);
-    story.hear("Server web/s1 is UP, reason: Layer7 check passed").await;
+    story.hear("Server web/s1 is UP. 1 active and 0 backup servers online.").await;
 }
 
 #[tokio::test]
@@ -343,7 +343,7 @@ async fn reload_keeps_known_servers_and_lets_go_of_the_others() {
     let mut plan = plan;
     plan.servers[2] = server("comes", comes.address, QUICK);
     let new = story.build(&plan, Some(&old));
-    story.checks.replace(&[Arc::clone(&new)], 10);
+    story.checks.replace(&[Arc::clone(&new)], 10, "node");
     drop(old);
     until(|| comes.asked.load(SeqCst) > 2, "the new one is checked").await;
     assert_eq!(new.server("dead").unwrap().health(), Health::Down);

@@ -333,10 +333,11 @@ fn expect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) ->
     let mut comment = None;
     // What stands before the match; the match itself replaces `what`.
     let mut expect = Expect::from(Expectation::Text(Vec::new()));
-    loop {
+    let mut matched = false;
+    while !matched || !cursor.is_end() {
         let at = cursor.at;
         match cursor.text("what is expected: string, rstring, status …")? {
-            "!" => negate = !negate,
+            "!" if !matched => negate = !negate,
             "min-recv" => {
                 let least: i64 = cursor.number("a number of bytes, or -1")?;
                 expect.least = u32::try_from(least).ok();
@@ -348,13 +349,13 @@ fn expect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) ->
             "on-success" => expect.on_success = Some(template(scene, cursor)?),
             "on-error" => expect.on_error = Some(template(scene, cursor)?),
             "status-code" => expect.code = Some(expression(scene, cursor)?),
-            kind => {
+            kind if !matched => {
                 let bare = kind.trim_start_matches('!');
                 negate ^= (kind.len() - bare.len()) % 2 == 1;
                 expect.what = expectation(scene, cursor, family, bare).map_err(|said| said.at(at))?;
-                cursor.end()?;
-                break;
+                matched = true;
             }
+            other => return Err(cursor.wrong(other, "comment, on-error or another option")),
         }
     }
     expect.negate = negate;
