@@ -110,7 +110,7 @@ impl Draft {
         }
         let mut next = server.track.as_ref();
         for _ in 0..self.pools.len() + 1_000 {
-            let Some(tracked) = next else { return None };
+            let tracked = next?;
             let pool = self.pools.iter().find(|pool| pool.name == tracked.pool);
             let Some(found) = pool.and_then(|pool| pool.servers.iter().find(|s| s.name == tracked.server))
             else {

@@ -429,3 +429,50 @@ async fn many_servers_are_all_checked_in_time() {
     assert_eq!(pool.usable(), 300);
     story.hear("3/3 UP").await;
 }
+
+#[tokio::test]
+async fn a_follower_goes_where_its_leader_goes() {
+    let mut story = Story::begin();
+    let fake = Fake::start().await;
+    let mut plan = pool_of(vec![server("s1", fake.address, QUICK), server("s2", fake.address, QUICK)]);
+    plan.servers[1].check = None;
+    plan.servers[1].track = Some(plan::pool::Tracked { pool: "web".into(), server: "s1".into() });
+    let pool = story.start(&plan);
+    story.hear("3/3 UP").await;
+    let servers = pool.servers();
+    servers[0].set_admin(AdminState::Drain, AdminCause::Operator);
+    story.hear("Server web/s1 enters drain state.").await;
+    story.hear("Server web/s2 enters drain state via web/s1.").await;
+    assert_eq!(servers[1].admin(), AdminState::Drain);
+    servers[0].set_admin(AdminState::Ready, AdminCause::Operator);
+    story.hear("Server web/s2 is UP (leaving forced drain).").await;
+    servers[0].set_admin(AdminState::Maintenance, AdminCause::Operator);
+    story.hear("Server web/s2 is going DOWN for maintenance via web/s1.").await;
+    servers[0].set_admin(AdminState::Ready, AdminCause::Operator);
+    story.hear("Server web/s2 is UP/READY (leaving maintenance).").await;
+    fake.fails.store(true, SeqCst);
+    story.hear("Server web/s2 is DOWN via web/s1.").await;
+    assert!(!servers[1].is_up());
+    fake.fails.store(false, SeqCst);
+    story.hear("Server web/s2 is UP via web/s1.").await;
+}
+
+#[tokio::test]
+async fn a_check_that_passes_on_a_condition_stops_the_server() {
+    use plan::check::{Expect, Expectation, PassAs, Probe, Script, StepAct};
+    let mut story = Story::begin();
+    let fake = Fake::start().await;
+    let mut plan = pool_of(vec![server("s1", fake.address, QUICK)]);
+    let only_bound =
+        Expect { passes_as: PassAs::Conditional, ..Expect::from(Expectation::Status(vec![(200, 200)])) };
+    let steps = vec![StepAct::Expect(only_bound).into()];
+    plan.probe = Some(Probe::Script(Script { steps, ..Script::default() }));
+    let pool = story.start(&plan);
+    assert!(story.hear("conditionally").await.contains("Layer7 check conditionally passed, code: 200"));
+    story.hear("Server web/s1 is stopping.").await;
+    let server = &pool.servers()[0];
+    assert!(server.is_up() && server.takes_bound() && !server.is_usable());
+    fake.fails.store(true, SeqCst);
+    story.hear("Server web/s1 is DOWN.").await;
+    assert_eq!(server.admin(), AdminState::Ready);
+}
