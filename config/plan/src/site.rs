@@ -108,6 +108,8 @@ pub struct HttpOptions {
     pub connection: ConnectionMode,
     /// Adds `X-Forwarded-For`.
     pub forwarded_for: Option<ForwardedFor>,
+    /// Adds `X-Original-To`: where the client connected to.
+    pub original_to: Option<ForwardedFor>,
     /// The body must be there (as far as the buffer goes) before a server is chosen.
     pub buffer_request: bool,
     /// A client that half-closes while it waits is taken as gone.
@@ -132,12 +134,12 @@ pub enum ConnectionMode {
     Close,
 }
 
-/// `X-Forwarded-For` towards servers.
+/// `X-Forwarded-For`, or a field of its kind, towards servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardedFor {
     /// Header name.
     pub header: String,
-    /// Clients for which it is not added.
+    /// Addresses for which it is not added.
     pub except: Networks,
     /// Not added when the request has one.
     pub if_none: bool,

@@ -39,11 +39,11 @@ pub(crate) fn fixed(answer: &Answer, pages: &[&ErrorPages], scene: &Scene<'_>) -
 }
 
 /// A redirect.
-pub(crate) fn redirect(redirect: &Redirect, location: &[u8]) -> Own {
+pub(crate) fn redirect(redirect: &Redirect, location: &[u8], scene: &Scene<'_>) -> Own {
     let mut head = head(redirect.status);
     head.fields.append(b"location", location);
     if let Some(cookie) = &redirect.set_cookie {
-        head.fields.append(b"set-cookie", cookie.as_bytes());
+        head.fields.append(b"set-cookie", &cookie.text(scene));
     }
     // Permanent ones may be kept (RFC 9110, 15.4.2 and 15.4.9).
     if !matches!(redirect.status, 301 | 308) {
@@ -69,6 +69,9 @@ pub(crate) fn location(redirect: &Redirect, scene: &Scene<'_>, request: &Request
         if redirect.append_slash { with_slash(target) } else { Cow::Borrowed(target) }
     };
     match &redirect.kind {
+        RedirectKind::Location(template) if redirect.keep_query => {
+            with_query(template.text(scene), request.query())
+        }
         RedirectKind::Location(template) => template.text(scene),
         RedirectKind::Prefix(template) => {
             let prefix = template.text(scene);
@@ -101,6 +104,15 @@ pub(crate) fn write(
     if !headless {
         out.extend_from_slice(body);
     }
+}
+
+/// A location with the query of the request behind its own.
+fn with_query(mut location: Vec<u8>, query: Option<&[u8]>) -> Vec<u8> {
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
+        location.push(if location.contains(&b'?') { b'&' } else { b'?' });
+        location.extend_from_slice(query);
+    }
+    location
 }
 
 fn with_slash(target: &[u8]) -> Cow<'_, [u8]> {

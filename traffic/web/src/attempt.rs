@@ -7,6 +7,7 @@
 
 use crate::body::{Pump, PumpError, Side};
 use crate::client::Conn;
+use crate::course::{self, Errand, is_enough};
 use crate::exchange::{self, After, Exchange, fail};
 use crate::local::Workspace;
 use crate::persistence;
@@ -14,7 +15,7 @@ use crate::rules::{self, Denied, Verdict};
 use crate::scene::Scene;
 use crate::squeeze::{self, Squeezer};
 use plan::pool::{Balance, Redispatch};
-use plan::rule::Facts;
+use plan::rule::{Facts, TimeoutKind, WaitForBody};
 use pool::{Admission, Ask, Connection, Pool, Server, Slot, WaitReason};
 use smallvec::SmallVec;
 use std::io;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use tasks::{Buffer, Fired, Stream, clock};
 use telemetry::Cause;
 use wire::http1::{
-    self, BodyFraming, HeadErrorKind, Limits, Progress, RequestEdit, ResponseEdit, Version, parse_response,
-    write_request, write_response,
+    self, BodyFraming, HeadErrorKind, Limits, Progress, RequestEdit, ResponseEdit, ResponseHead, Version,
+    parse_response, write_request, write_response,
 };
 
 /// Interim answers (1xx) of one request that are passed on before the server is taken for broken.
@@ -45,7 +46,7 @@ pub(crate) async fn proxy(
         persistence::stuck(pool, exchange, &work.request, bound)
     };
     persistence::hide(pool, &mut work.request);
-    let mut tries = Tries::new(pool, bound);
+    let mut tries = Tries::new(pool, bound, exchange.said_tries());
     conn.ticket.seat().at_pool(pool.plan.id);
     loop {
         let slot = match acquire(conn, work, exchange, pool, &tries).await {
@@ -159,8 +160,14 @@ enum Reach {
 }
 
 impl Tries {
-    fn new(pool: &Pool, bound: Option<Arc<Server>>) -> Tries {
-        Tries { tried: SmallVec::new(), bound, stays: false, left: pool.plan.retry.tries, last: None }
+    fn new(pool: &Pool, bound: Option<Arc<Server>>, said: Option<u32>) -> Tries {
+        Tries {
+            tried: SmallVec::new(),
+            bound,
+            stays: false,
+            left: said.unwrap_or(pool.plan.retry.tries),
+            last: None,
+        }
     }
 
     /// True when this server could not be connected to just now, and no other one can be asked in its place.
@@ -181,7 +188,10 @@ impl Tries {
     fn wants_other(&self, exchange: &Exchange, status: u16) -> bool {
         let Some(pool) = &exchange.pool else { return false };
         let retry = &pool.plan.retry;
-        retry.on.statuses.contains(&status) && self.left > 0 && exchange.idempotent
+        retry.on.statuses.contains(&status)
+            && !exchange.forbids_retries()
+            && self.left > 0
+            && exchange.idempotent
     }
 
     /// Decides on another try and takes note of it.
@@ -226,6 +236,13 @@ fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
         Cause::FirstByteTimeout => on.response_timeout,
         _ => false,
     };
+    let connects = matches!(
+        failure.cause,
+        Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed
+    );
+    if exchange.forbids_retries() && !connects {
+        return false;
+    }
     let harmless = match failure.reach {
         Reach::Nothing => true,
         Reach::Sent => exchange.idempotent,
@@ -282,7 +299,10 @@ async fn queue(
     waiting: pool::Waiting,
 ) -> Result<Slot, Cause> {
     let (patience, late) = match waiting.reason() {
-        WaitReason::Full => (pool.plan.timeouts.queue.or(pool.plan.timeouts.connect), Cause::QueueTimeout),
+        WaitReason::Full => {
+            let said = exchange.said_timeout(TimeoutKind::Queue);
+            (said.or(pool.plan.timeouts.queue).or(pool.plan.timeouts.connect), Cause::QueueTimeout)
+        }
         WaitReason::NoServer => (pool.plan.hold, Cause::AllDown),
     };
     conn.deadline.set(patience);
@@ -365,7 +385,8 @@ async fn connect(
         return Ok(connection);
     }
     let header = proxy_header(server, exchange);
-    conn.deadline.set(pool.as_ref().and_then(|pool| pool.plan.timeouts.connect));
+    let said = exchange.said_timeout(TimeoutKind::Connect);
+    conn.deadline.set(said.or_else(|| pool.as_ref().and_then(|pool| pool.plan.timeouts.connect)));
     server.stats.at(conn.local.worker.index).connects.add(1);
     let mut connecting = std::pin::pin!(pool::connect_for(server, exchange.local.ip(), &header));
     let mut watch = ClientWatch::new(exchange.abort_on_close());
@@ -593,7 +614,7 @@ async fn more(
     let uid = line.connection.server.uid;
     conn.deadline.watch(Some(uid));
     let (client, deadline) = (&mut conn.stream, &conn.deadline);
-    let client_timeout = conn.site.plan.timeouts.client;
+    let client_timeout = exchange.client_timeout();
     let server_timeout = exchange.server_timeout();
     let Line { connection, buffer, up, up_failed, .. } = line;
     let mut sent = (0, 0);
@@ -762,7 +783,7 @@ async fn transfer(
     line: &mut Line,
     down: &mut Pump,
 ) -> Result<(), Cause> {
-    let client_timeout = conn.site.plan.timeouts.client;
+    let client_timeout = exchange.client_timeout();
     let server_timeout = exchange.server_timeout();
     let (client, deadline) = (&mut conn.stream, &conn.deadline);
     let Line { connection, buffer, up, up_failed, .. } = line;
@@ -817,42 +838,133 @@ async fn response_rules(
     conn: &mut Conn,
     work: &mut Workspace,
     exchange: &mut Exchange,
-    line: &Line,
+    line: &mut Line,
 ) -> Option<After> {
     let site = Arc::clone(&exchange.site);
     let pool = exchange.pool.clone()?;
-    for (name, length) in &site.plan.response_captures {
-        let value = exchange::last_value(&work.response.fields, name, *length);
-        exchange.response_captures.push(value);
-    }
-    if let Some((name, length)) = &site.plan.cookie_capture {
-        let lines = work.response.fields.find_all(http1::Name::SetCookie);
-        let pair = |line| exchange::cookie_pair(line, name.as_bytes(), *length);
-        exchange.response_cookie = lines.into_iter().find_map(pair);
-    }
-    for list in [&pool.plan.rules.response, &site.plan.rules.response] {
-        let own = match rules::on_response(list, exchange, &work.request, &mut work.response) {
-            Verdict::Continue => continue,
-            Verdict::Answer(answer, Denied::Yes) => {
-                exchange.response_denied = true;
-                exchange.fail(Cause::ResponseDenied);
-                let scene = Scene { exchange, request: &work.request, response: None };
-                crate::answer::fixed(&answer, &exchange.pages(), &scene)
+    capture_response(&site.plan, exchange, &work.response);
+    for rules in [&pool.plan.rules, &site.plan.rules] {
+        for list in [&rules.response_content, &rules.response] {
+            let verdict = run_response_rules(conn, work, exchange, line, list).await;
+            if !matches!(verdict, Verdict::Continue) {
+                return Some(replace_response(conn, work, exchange, line, verdict).await);
             }
-            Verdict::Answer(answer, Denied::No) => {
-                let scene = Scene { exchange, request: &work.request, response: Some(&work.response) };
-                crate::answer::fixed(&answer, &exchange.pages(), &scene)
-            }
-            Verdict::Redirect(redirect, location) => crate::answer::redirect(&redirect, &location),
-            _ => continue,
-        };
-        conn.deadline.watch(None);
-        leave_request(work, exchange, line);
-        return Some(exchange::say(conn, work, exchange, own).await);
+        }
     }
+    exchange.mark_packets(conn);
     persistence::mark(&pool, &line.connection.server, exchange, &work.request, &mut work.response);
     exchange::after_response_rules(exchange, &work.request, &mut work.response);
     None
+}
+
+fn capture_response(site: &plan::Site, exchange: &mut Exchange, response: &ResponseHead) {
+    exchange.response_captures.clear();
+    for (name, length) in &site.response_captures {
+        let value = exchange::last_value(&response.fields, name, *length);
+        exchange.response_captures.push(value);
+    }
+    if let Some((name, length)) = &site.cookie_capture {
+        let lines = response.fields.find_all(http1::Name::SetCookie);
+        let pair = |line| exchange::cookie_pair(line, name.as_bytes(), *length);
+        exchange.response_cookie = lines.into_iter().find_map(pair);
+    }
+}
+
+/// Runs a list of response rules, doing what they wait for.
+async fn run_response_rules(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+    list: &[plan::Rule],
+) -> Verdict {
+    let mut next = 0;
+    loop {
+        match rules::on_response(list, next, exchange, &work.request, &mut work.response) {
+            Verdict::Errand(Errand::Body(wait), then) => {
+                if !response_body_comes(conn, work, exchange, line, wait).await {
+                    return Verdict::TooLate;
+                }
+                next = then;
+            }
+            Verdict::Errand(Errand::Pause(time), then) => {
+                conn.deadline.watch(None);
+                course::sleep(conn, time).await;
+                next = then;
+            }
+            Verdict::Errand(_, then) => next = then,
+            verdict => return verdict,
+        }
+    }
+}
+
+/// Waits for the body of the answer; false when it did not come in time.
+async fn response_body_comes(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+    wait: WaitForBody,
+) -> bool {
+    let framing = work.response.framing(work.request.kind());
+    conn.deadline.set(Some(wait.longest));
+    while !is_enough(line.buffer.bytes(), framing, wait.at_least) && !line.buffer.is_full() {
+        match more(conn, work, exchange, line).await {
+            Ok(n) if n > 0 => {}
+            // It ends here; passing it on shows whether that is right.
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// Our own answer in place of the server's.
+async fn replace_response(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    line: &mut Line,
+    verdict: Verdict,
+) -> After {
+    conn.deadline.watch(None);
+    let own = match verdict {
+        Verdict::Answer(answer, denied) => {
+            if denied == Denied::Yes {
+                exchange.response_denied = true;
+                exchange.fail(Cause::ResponseDenied);
+            }
+            let response = (denied == Denied::No).then_some(&work.response);
+            let scene = Scene { exchange, request: &work.request, response };
+            crate::answer::fixed(&answer, &exchange.pages(), &scene)
+        }
+        Verdict::Redirect(redirect, location) => {
+            let scene = Scene { exchange, request: &work.request, response: Some(&work.response) };
+            crate::answer::redirect(&redirect, &location, &scene)
+        }
+        Verdict::SilentDrop => {
+            exchange.response_denied = true;
+            exchange.fail(Cause::ResponseDenied);
+            return After::Vanish;
+        }
+        Verdict::TooLate => error_own(work, exchange, Cause::FirstByteTimeout),
+        Verdict::Reject => {
+            exchange.response_denied = true;
+            exchange.letters = Some(*b"PD");
+            exchange.times.answered = None;
+            exchange.fail(Cause::ResponseDenied);
+            return After::End;
+        }
+        _ => error_own(work, exchange, Cause::Internal),
+    };
+    leave_request(work, exchange, line);
+    exchange::say(conn, work, exchange, own).await
+}
+
+fn error_own(work: &Workspace, exchange: &mut Exchange, cause: Cause) -> crate::answer::Own {
+    exchange.fail(cause);
+    let scene = Scene { exchange, request: &work.request, response: None };
+    crate::answer::error_page(cause.status(), &exchange.pages(), Some(&scene))
 }
 
 /// The answer will not be the server's: what is left of the request's body is settled with the client.

@@ -383,7 +383,7 @@ impl Conn {
     pub async fn write_all(&mut self, bytes: &[u8], exchange: &mut Exchange) -> bool {
         let mut rest = bytes;
         while !rest.is_empty() {
-            self.deadline.set(self.site.plan.timeouts.client);
+            self.deadline.set(exchange.client_timeout());
             let (stream, deadline) = (&mut self.stream, &self.deadline);
             let wrote = std::future::poll_fn(|cx| poll_write(stream, deadline, cx, rest)).await;
             match wrote {

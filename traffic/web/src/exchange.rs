@@ -3,6 +3,7 @@
 use crate::answer::{self, Own};
 use crate::attempt;
 use crate::client::{Conn, Interrupted};
+use crate::course::{self, Overrides, is_enough};
 use crate::local::{PagesAnswer, PagesRequest, Site, Workspace};
 use crate::rules::{self, Denied, Variables, Verdict};
 use crate::scene::Scene;
@@ -14,11 +15,12 @@ use plan::pages::ErrorPages;
 use plan::rule::Facts;
 use plan::site::{ForwardedFor, RouteTarget, Statistics};
 use pool::{Pool, Server};
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 use std::time::Duration;
 use tables::{Event, Level, Stores, Tracked};
 use telemetry::Cause;
-use wire::http1::{BodyFraming, Chunk, Chunked, Name, RequestHead};
+use wire::http1::{BodyFraming, Name, RequestHead};
 
 /// Everything about one request that is not in its head.
 pub(crate) struct Exchange {
@@ -46,7 +48,7 @@ pub(crate) struct Exchange {
     pub response_captures: Vec<Option<Vec<u8>>>,
     pub request_cookie: Option<Vec<u8>>,
     pub response_cookie: Option<Vec<u8>>,
-    pub unique_id: Vec<u8>,
+    pub unique_id: UniqueId,
     pub times: Times,
     /// Unix microseconds of the first byte: for the log, and for the time of the last session.
     pub wall_us: i64,
@@ -82,8 +84,26 @@ pub(crate) struct Exchange {
     pub squeeze_answer: Option<Coding>,
     /// How the request's body is compressed.
     pub squeeze_request: Option<Coding>,
+    /// The client went away while its body was waited for.
+    pub client_left: bool,
+    /// What rules changed about its course.
+    pub course: Option<Box<Overrides>>,
     /// The request as received, when rules changed it: method and target.
     received: Option<Box<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// The id of a request: made once, and stable from then on.
+#[derive(Default)]
+pub(crate) struct UniqueId {
+    id: OnceCell<Vec<u8>>,
+    in_making: Cell<bool>,
+}
+
+impl UniqueId {
+    /// The id when it was made.
+    pub fn made(&self) -> &[u8] {
+        self.id.get().map_or(b"", Vec::as_slice)
+    }
 }
 
 /// Moments of a request on the worker's clock; `None` = not reached.
@@ -140,7 +160,7 @@ impl Exchange {
             response_captures: Vec::new(),
             request_cookie: None,
             response_cookie: None,
-            unique_id: Vec::new(),
+            unique_id: UniqueId::default(),
             times: Times { since, first_byte, ..Times::default() },
             wall_us: conn.local.wall_us(first_byte),
             status: None,
@@ -166,6 +186,8 @@ impl Exchange {
             body_spent: false,
             squeeze_answer: None,
             squeeze_request: None,
+            client_left: false,
+            course: None,
             received: None,
         }
     }
@@ -218,8 +240,9 @@ impl Exchange {
 
     /// True when no rule, capture or cookie waits for the response.
     pub fn is_plain_response(&self) -> bool {
-        let nothing_after =
-            |rules: &plan::Rules| rules.response.is_empty() && rules.after_response.is_empty();
+        let nothing_after = |rules: &plan::Rules| {
+            rules.response_content.is_empty() && rules.response.is_empty() && rules.after_response.is_empty()
+        };
         nothing_after(&self.site.plan.rules)
             && self.site.plan.response_captures.is_empty()
             && self.site.plan.cookie_capture.is_none()
@@ -263,6 +286,18 @@ impl Exchange {
         }
     }
 
+    /// The id of the request, made when it is first asked for.
+    pub fn unique_id(&self, scene: &Scene<'_>) -> &[u8] {
+        let Some(template) = &self.site.plan.unique_id else { return b"" };
+        // A format that asks for the id itself finds none.
+        if self.unique_id.id.get().is_none() && !self.unique_id.in_making.replace(true) {
+            let id = template.text(scene);
+            self.unique_id.in_making.set(false);
+            let _ = self.unique_id.id.set(id);
+        }
+        self.unique_id.made()
+    }
+
     /// Counts a failure. The first cause stays.
     pub fn fail(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
@@ -289,21 +324,26 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
     }
     exchange.count(Event::Request);
     exchange.request_counted = true;
-    let verdict = rules::on_request(&site.plan.rules.request, exchange, &mut work.request);
-    if !matches!(verdict, Verdict::Continue) {
-        return Box::pin(decided(conn, work, exchange, verdict)).await;
+    if site.plan.http.buffer_request
+        && let Err(cause) = Box::pin(body_comes(conn, work, exchange, None, 0)).await
+    {
+        exchange.body_spent = true;
+        return Box::pin(fail(conn, work, exchange, cause)).await;
+    }
+    match rules::on_request(&site.plan.rules.request, 0, exchange, &mut work.request) {
+        Verdict::Continue => {}
+        verdict => {
+            let rules = &site.plan.rules.request;
+            if let Some(after) = Box::pin(carry_out(conn, work, exchange, rules, verdict)).await {
+                return after;
+            }
+        }
     }
     if let Some(page) = site.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
         return Box::pin(statistics(conn, work, exchange, page, &site.plan.name)).await;
     }
-    if let Some(template) = &site.plan.unique_id {
-        exchange.unique_id = template.text(&Scene { exchange, request: &work.request, response: None });
-    }
-    if site.plan.http.buffer_request
-        && let Err(cause) = Box::pin(body_comes(conn, work, exchange)).await
-    {
-        exchange.body_spent = true;
-        return Box::pin(fail(conn, work, exchange, cause)).await;
+    if site.plan.unique_id.is_some() {
+        exchange.unique_id(&Scene { exchange, request: &work.request, response: None });
     }
     let Some(pool) = route(&site, exchange, &work.request) else {
         return Box::pin(fail(conn, work, exchange, Cause::NoPool)).await;
@@ -313,23 +353,32 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
         return after;
     }
     if !pool.plan.rules.request.is_empty() {
-        let verdict = rules::on_request(&pool.plan.rules.request, exchange, &mut work.request);
-        if !matches!(verdict, Verdict::Continue) {
-            return Box::pin(decided(conn, work, exchange, verdict)).await;
+        match rules::on_request(&pool.plan.rules.request, 0, exchange, &mut work.request) {
+            Verdict::Continue => {}
+            verdict => {
+                let rules = &pool.plan.rules.request;
+                if let Some(after) = Box::pin(carry_out(conn, work, exchange, rules, verdict)).await {
+                    return after;
+                }
+            }
         }
     }
     if let Some(page) = pool.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
         return Box::pin(statistics(conn, work, exchange, page, &pool.plan.name)).await;
     }
     if pool.plan.http.buffer_request
-        && let Err(cause) = Box::pin(body_comes(conn, work, exchange)).await
+        && let Err(cause) = Box::pin(body_comes(conn, work, exchange, None, 0)).await
     {
         exchange.body_spent = true;
         return Box::pin(fail(conn, work, exchange, cause)).await;
     }
+    if exchange.client_left {
+        return Box::pin(fail(conn, work, exchange, Cause::ClientAbortRequest)).await;
+    }
     if work.request.is_connect() {
         return Box::pin(no_tunnel(conn, work, exchange)).await;
     }
+    exchange.mark_packets(conn);
     prepare(&site, &pool, exchange, &mut work.request);
     exchange.idempotent = work.request.is_idempotent();
     attempt::proxy(conn, work, exchange, &pool).await
@@ -344,9 +393,42 @@ async fn no_tunnel(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
     say(conn, work, exchange, own).await
 }
 
-/// Waits until the request's body is there, as far as the buffer goes (`option http-buffer-request`).
-async fn body_comes(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> Result<(), Cause> {
-    if is_whole(work) {
+/// Does what the rules of a request wait for until one of them ends it; `None` when all have run.
+async fn carry_out(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    rules: &[plan::Rule],
+    mut verdict: Verdict,
+) -> Option<After> {
+    loop {
+        match verdict {
+            Verdict::Continue => return None,
+            Verdict::Errand(errand, next) => {
+                if let Err(cause) = course::run(conn, work, exchange, errand).await {
+                    exchange.body_spent = true;
+                    // As with HAProxy, its time then is not that of a request.
+                    exchange.times.head = None;
+                    return Some(fail(conn, work, exchange, cause).await);
+                }
+                verdict = rules::on_request(rules, next, exchange, &mut work.request);
+            }
+            verdict => return Some(decided(conn, work, exchange, verdict).await),
+        }
+    }
+}
+
+/// Waits until the request's body is there, as far as the buffer goes (`option http-buffer-request`), or until
+/// `at_least` bytes of it are (0 = all). When the client leaves meanwhile, rules still run, and no server is asked.
+pub(crate) async fn body_comes(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    longest: Option<Duration>,
+    at_least: u64,
+) -> Result<(), Cause> {
+    let is_here = |work: &Workspace| is_enough(work.buffer.bytes(), work.request.framing(), at_least);
+    if is_here(work) {
         return Ok(());
     }
     if work.request.expects_continue() && !exchange.continued {
@@ -355,11 +437,15 @@ async fn body_comes(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchan
             return Err(Cause::ClientAbortRequest);
         }
     }
-    let timeouts = conn.site.plan.timeouts;
-    conn.deadline.set(timeouts.request.or(timeouts.client));
-    while !is_whole(work) && !work.buffer.is_full() {
+    let request = conn.site.plan.timeouts.request;
+    conn.deadline.set(longest.or(request).or(exchange.client_timeout()));
+    while !is_here(work) && !work.buffer.is_full() {
         match conn.fill(work).await {
-            Ok(0) | Err(Interrupted::Io) => return Err(Cause::ClientAbortRequest),
+            Ok(0) | Err(Interrupted::Io) => {
+                exchange.client_left = true;
+                exchange.body_spent = true;
+                return Ok(());
+            }
             Ok(_) => {}
             Err(Interrupted::Fired(_)) => {
                 // The request was the head and the body; it never was there.
@@ -371,27 +457,12 @@ async fn body_comes(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchan
     Ok(())
 }
 
-/// True when the whole body, or a byte that makes it invalid, lies in the buffer.
-fn is_whole(work: &Workspace) -> bool {
-    if work.request.framing() != BodyFraming::Chunked {
-        return body_is_here(work);
-    }
-    let (mut decoder, mut at) = (Chunked::new(), 0);
-    loop {
-        match decoder.next(&work.buffer.bytes()[at..]) {
-            Ok(Chunk::Data { skip, len }) => at += skip + len,
-            Ok(Chunk::Need { .. }) => return false,
-            Ok(Chunk::End { .. }) | Err(_) => return true,
-        }
-    }
-}
-
 /// Rules on the first bytes, which here are the request's head: what they wait for is there.
 fn inspected(rules: &[plan::Rule], exchange: &mut Exchange, request: &mut RequestHead) -> Option<After> {
     if rules.is_empty() {
         return None;
     }
-    match rules::on_request(rules, exchange, request) {
+    match rules::on_request(rules, 0, exchange, request) {
         Verdict::Continue => None,
         verdict => Some(refused(exchange, &verdict)),
     }
@@ -407,7 +478,7 @@ pub(crate) fn admitted(conn: &mut Conn) -> Option<After> {
     let mut exchange = Exchange::new(conn, conn.since, conn.since);
     exchange.tracking = Level::Connection;
     for rules in [&plan.connection, &plan.session] {
-        match rules::on_request(rules, &mut exchange, &mut RequestHead::default()) {
+        match rules::on_request(rules, 0, &mut exchange, &mut RequestHead::default()) {
             Verdict::Continue => {}
             verdict => {
                 conn.site.stats.at(conn.local.worker.index).denied_connections.add(1);
@@ -416,7 +487,9 @@ pub(crate) fn admitted(conn: &mut Conn) -> Option<After> {
         }
     }
     exchange.count(Event::Session);
+    exchange.mark_packets(conn);
     conn.peers.client = exchange.client;
+    conn.peers.local = exchange.local;
     conn.session = exchange.variables.into_session();
     conn.tracked = exchange.tracked;
     None
@@ -463,29 +536,32 @@ fn route(site: &Site, exchange: &Exchange, request: &RequestHead) -> Option<Arc<
 
 /// What every request gets on its way to a server.
 fn prepare(site: &Site, pool: &Pool, exchange: &mut Exchange, request: &mut RequestHead) {
-    if pool.plan.http.compression.is_some() || site.plan.http.compression.is_some() {
+    let (pool, http) = (&pool.plan.http, &site.plan.http);
+    if pool.compression.is_some() || http.compression.is_some() {
         squeeze::wish(exchange, request);
     }
-    forwarded_for([&pool.plan.http.forwarded_for, &site.plan.http.forwarded_for], exchange, request);
-    if let Some(header) = site.plan.unique_id_header.as_ref().filter(|_| !exchange.unique_id.is_empty()) {
-        request.fields.set(header.as_bytes(), &exchange.unique_id);
+    address_field([&pool.forwarded_for, &http.forwarded_for], exchange.client, request);
+    address_field([&pool.original_to, &http.original_to], exchange.local, request);
+    let id = exchange.unique_id.made();
+    if let Some(header) = site.plan.unique_id_header.as_ref().filter(|_| !id.is_empty()) {
+        request.fields.set(header.as_bytes(), id);
     }
 }
 
-/// Tells the server who the client is. The pool's name for the field wins; each may except clients; a field
-/// that is there already counts only when all who ask for it say so.
-fn forwarded_for(asked: [&Option<ForwardedFor>; 2], exchange: &Exchange, request: &mut RequestHead) {
-    let Some(client) = exchange.client.ip() else { return };
+/// Tells the server who the client is, or where it connected to. The pool's name for the field wins; each may
+/// except addresses; a field that is there already counts only when all who ask for it say so.
+fn address_field(asked: [&Option<ForwardedFor>; 2], peer: Peer, request: &mut RequestHead) {
+    let Some(peer) = peer.ip() else { return };
     let asked = || asked.into_iter().flatten();
     let Some(first) = asked().next() else { return };
     let named = first.header.as_bytes();
     let present = || request.fields.position(named).is_some();
-    let excepted = asked().any(|one| one.except.contains(client.ip()));
+    let excepted = asked().any(|one| one.except.contains(peer.ip()));
     if excepted || (asked().all(|one| one.if_none) && present()) {
         return;
     }
     let mut text = [0u8; 48];
-    request.fields.append(named, address_text(client.ip(), &mut text));
+    request.fields.append(named, address_text(peer.ip(), &mut text));
 }
 
 /// An address as text without the heap.
@@ -551,8 +627,15 @@ async fn decided(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange,
             exchange.fail(Cause::Denied);
             return After::Vanish;
         }
+        Verdict::BadTarget => {
+            exchange.times.head = None;
+            return fail(conn, work, exchange, Cause::BadRequest).await;
+        }
+        Verdict::Failed | Verdict::TooLate | Verdict::Errand(..) => {
+            return fail(conn, work, exchange, Cause::Internal).await;
+        }
         Verdict::Tarpit(answer) => {
-            hold(conn).await;
+            hold(conn, exchange).await;
             exchange.letters = Some(*b"PT");
             refuse(work, exchange, &answer)
         }
@@ -572,7 +655,8 @@ async fn decided(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange,
         Verdict::Redirect(redirect, location) => {
             exchange.intercepted = true;
             exchange.letters = Some(*b"LR");
-            answer::redirect(&redirect, &location)
+            let scene = Scene { exchange, request: &work.request, response: None };
+            answer::redirect(&redirect, &location, &scene)
         }
         Verdict::Authenticate(realm) => {
             exchange.intercepted = true;
@@ -597,10 +681,11 @@ fn refuse(work: &Workspace, exchange: &mut Exchange, answer: &plan::Answer) -> O
     answer::fixed(answer, &exchange.pages(), &scene)
 }
 
-async fn hold(conn: &mut Conn) {
-    let wait = conn.site.plan.timeouts.tarpit.or(conn.site.plan.timeouts.request);
-    conn.deadline.set(Some(wait.unwrap_or(Duration::from_secs(10))));
-    let _ = conn.deadline.guard(std::future::pending::<()>()).await;
+async fn hold(conn: &mut Conn, exchange: &Exchange) {
+    let timeouts = &conn.site.plan.timeouts;
+    let said = exchange.said_timeout(plan::rule::TimeoutKind::Tarpit);
+    let wait = said.or(timeouts.tarpit).or(timeouts.request).unwrap_or(Duration::from_secs(10));
+    course::sleep(conn, wait).await;
 }
 
 /// Answers with the error page of `cause`.
@@ -680,7 +765,7 @@ pub(crate) fn after_response_rules(
     let site = Arc::clone(&exchange.site);
     let pool = exchange.pool.clone();
     for list in pool.iter().map(|p| &p.plan.rules.after_response).chain([&site.plan.rules.after_response]) {
-        let _ = rules::on_response(list, exchange, request, response);
+        let _ = rules::on_response(list, 0, exchange, request, response);
     }
 }
 

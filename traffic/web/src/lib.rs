@@ -11,6 +11,7 @@ mod attempt;
 mod auth;
 mod body;
 mod client;
+mod course;
 mod exchange;
 mod local;
 mod persistence;

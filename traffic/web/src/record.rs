@@ -6,7 +6,7 @@ use crate::local::Workspace;
 use crate::scene::Scene;
 use plan::Severity;
 use plan::pool::Reuse;
-use plan::rule::{RecordField, Value};
+use plan::rule::{RecordField, TimeoutKind, Value};
 use plan::site::ConnectionMode;
 use pool::{Connection, Outcome, Server, ServerEndpoint};
 use std::ops::ControlFlow;
@@ -105,7 +105,8 @@ impl Exchange {
 
     /// Longest silence of the server.
     pub fn server_timeout(&self) -> Option<Duration> {
-        self.pool.as_ref().and_then(|pool| pool.plan.timeouts.server)
+        let said = self.said_timeout(TimeoutKind::Server);
+        said.or_else(|| self.pool.as_ref().and_then(|pool| pool.plan.timeouts.server))
     }
 
     /// A client that half-closes while it waits is taken as gone.
@@ -272,10 +273,17 @@ impl Exchange {
     pub fn record(
         &self,
         request: &RequestHead,
-        _: Option<&ResponseHead>,
+        response: Option<&ResponseHead>,
         field: RecordField,
         each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>,
     ) {
+        if field == RecordField::UniqueId {
+            let id = self.unique_id(&Scene { exchange: self, request, response });
+            if !id.is_empty() {
+                let _ = each(Value::text(id));
+            }
+            return;
+        }
         let lists = Lists::of(self);
         let clock = telemetry::LogClock::new(Arc::default());
         let mut record = Record::new(&clock, &self.site.process.log);
@@ -319,7 +327,7 @@ impl Exchange {
         record.response_headers = &lists.response;
         record.request_cookie = self.request_cookie.as_deref();
         record.response_cookie = self.response_cookie.as_deref();
-        record.unique_id = &self.unique_id;
+        record.unique_id = self.unique_id.made();
         record.request = if self.bad_request { RequestLine::Bad } else { self.request_line(request) };
     }
 

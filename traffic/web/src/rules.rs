@@ -1,10 +1,11 @@
 //! Rules in action: what each action does to a request or a response.
 
+use crate::course::{self, Errand};
 use crate::exchange::Exchange;
 use crate::scene::Scene;
 use listener::Peer;
 use plan::pages::Answer;
-use plan::rule::{Action, Facts, Redirect, RegexTemplate, Rule, Scope, Template, Value, expand};
+use plan::rule::{Action, Course, Facts, Redirect, RegexTemplate, Rule, Scope, Template, Value, expand};
 use regex::bytes::Regex;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -29,6 +30,14 @@ pub(crate) enum Verdict {
     Reject,
     /// Forget the connection without a packet.
     SilentDrop,
+    /// The target cannot be made regular: 400.
+    BadTarget,
+    /// A rule could not edit the message although it must: 500.
+    Failed,
+    /// What a rule waits for did not come in time: 408, 504.
+    TooLate,
+    /// Do this, then go on with the rule of this number.
+    Errand(Errand, usize),
 }
 
 /// Whether an answer counts as a denial.
@@ -38,34 +47,70 @@ pub(crate) enum Denied {
     No,
 }
 
-/// Runs request rules in order until one ends the phase.
-pub(crate) fn on_request(rules: &[Rule], exchange: &mut Exchange, request: &mut RequestHead) -> Verdict {
-    for rule in rules {
+/// Runs request rules in order, from number `from`, until one ends the phase.
+pub(crate) fn on_request(
+    rules: &[Rule],
+    from: usize,
+    exchange: &mut Exchange,
+    request: &mut RequestHead,
+) -> Verdict {
+    for (index, rule) in rules.iter().enumerate().skip(from) {
         let scene = Scene { exchange, request, response: None };
         if !rule.condition.holds(&scene) {
             continue;
         }
-        if let ControlFlow::Break(verdict) = request_action(&rule.action, exchange, request) {
-            return verdict;
+        if let Action::Course(course) = &rule.action
+            && let Course::EarlyHint(..) = &**course
+        {
+            let (hints, count) = course::hints(&rules[index..], exchange, request);
+            return Verdict::Errand(Errand::Hints(hints), index + count);
+        }
+        let failed = exchange.failed_rewrites;
+        match request_action(&rule.action, exchange, request) {
+            ControlFlow::Break(Verdict::Errand(errand, _)) => return Verdict::Errand(errand, index + 1),
+            ControlFlow::Break(verdict) => return verdict,
+            ControlFlow::Continue(()) => {}
+        }
+        if exchange.failed_rewrites != failed && is_strict(&rules[..index]) {
+            return Verdict::Failed;
         }
     }
     Verdict::Continue
 }
 
-/// Runs response rules in order until one ends the phase.
+/// True when the last word before a rule is that edits must succeed. Asked only when one did not.
+fn is_strict(before: &[Rule]) -> bool {
+    let said = before.iter().rev().find_map(|rule| match &rule.action {
+        Action::Course(course) => match **course {
+            Course::Strict(on) => Some(on),
+            _ => None,
+        },
+        _ => None,
+    });
+    said.unwrap_or(false)
+}
+
+/// Runs response rules in order, from number `from`, until one ends the phase.
 pub(crate) fn on_response(
     rules: &[Rule],
+    from: usize,
     exchange: &mut Exchange,
     request: &RequestHead,
     response: &mut ResponseHead,
 ) -> Verdict {
-    for rule in rules {
+    for (index, rule) in rules.iter().enumerate().skip(from) {
         let scene = Scene { exchange, request, response: Some(response) };
         if !rule.condition.holds(&scene) {
             continue;
         }
-        if let ControlFlow::Break(verdict) = response_action(&rule.action, exchange, request, response) {
-            return verdict;
+        let failed = exchange.failed_rewrites;
+        match response_action(&rule.action, exchange, request, response) {
+            ControlFlow::Break(Verdict::Errand(errand, _)) => return Verdict::Errand(errand, index + 1),
+            ControlFlow::Break(verdict) => return verdict,
+            ControlFlow::Continue(()) => {}
+        }
+        if exchange.failed_rewrites != failed && is_strict(&rules[..index]) {
+            return Verdict::Failed;
         }
     }
     Verdict::Continue
@@ -148,6 +193,12 @@ fn request_action(
             let value = expr.value(&scene(exchange, request)).map(|v| v.into_text().into_owned());
             exchange.capture_request(*slot, value.map(|v| v[..v.len().min(length)].to_vec()));
         }
+        Action::Course(course) => {
+            return match **course {
+                Course::Normalize(step) => course::normalize_target(step, exchange, request),
+                _ => course::act(course, exchange, request, None),
+            };
+        }
         Action::DelHeader(header) => {
             request.fields.remove_where(|name, _| header.pattern.accepts(name));
         }
@@ -192,6 +243,7 @@ fn response_action(
             response.set_status(*status, reason.as_bytes());
         }
         Action::Redirect(redirect) => return redirection(redirect, exchange, request),
+        Action::Course(course) => return course::act(course, exchange, request, Some(response)),
         other => return shared_action(other, exchange, request, Some(response)),
     }
     ControlFlow::Continue(())

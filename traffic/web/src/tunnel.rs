@@ -53,10 +53,10 @@ fn silence(exchange: &Exchange) -> Silence {
     let client = &exchange.site.plan.timeouts;
     let server = exchange.pool.as_ref().map(|pool| pool.plan.timeouts).unwrap_or_default();
     Silence {
-        client: client.client,
+        client: exchange.client_timeout(),
         client_fin: client.client_fin,
-        server: server.server,
+        server: exchange.server_timeout(),
         server_fin: server.server_fin,
-        tunnel: server.tunnel,
+        tunnel: exchange.said_timeout(plan::rule::TimeoutKind::Tunnel).or(server.tunnel),
     }
 }

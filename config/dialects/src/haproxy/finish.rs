@@ -7,7 +7,7 @@ use super::scene::{Kind, LineFormat, Proxy, Scene, Shared};
 use crate::formats;
 use plan::listener::BindAddress;
 use plan::log::LogFormat;
-use plan::rule::{Action, Rules};
+use plan::rule::{Action, Course, Rules};
 use plan::{Balance, Draft, Mode, Pool, Problem, RouteTarget, Site};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -144,10 +144,18 @@ fn check_loops(shared: &mut Shared<'_>, proxy: &Proxy) {
 /// Slots that rules fill must be there.
 fn check_captures(shared: &mut Shared<'_>, proxy: &Proxy, rules: &Rules) {
     let slots = proxy.site.request_captures.len();
-    for rule in rules.request.iter().chain(&rules.content) {
-        if let Action::Capture(_, slot) = &rule.action
-            && *slot >= slots
-        {
+    let answers = proxy.site.response_captures.len();
+    for rule in [&rules.request, &rules.content, &rules.response, &rules.after_response].into_iter().flatten()
+    {
+        let missing = match &rule.action {
+            Action::Capture(_, slot) if *slot >= slots => Some(slot),
+            Action::Course(course) => match &**course {
+                Course::CaptureResponse(_, slot) if *slot >= answers => Some(slot),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(slot) = missing {
             let problem = Problem::new(rule.place.clone(), format!("there is no capture number {slot}"));
             shared.problems.push(problem.hint("write 'len N' instead of 'id N'"));
         }
@@ -238,6 +246,8 @@ fn drop_http(shared: &mut Shared<'_>, proxy: &mut Proxy) {
     proxy.pool.cookie = None;
     proxy.site.http.forwarded_for = None;
     proxy.pool.http.forwarded_for = None;
+    proxy.site.http.original_to = None;
+    proxy.pool.http.original_to = None;
     if matches!(proxy.pool.balance, Balance::Uri(_) | Balance::QueryParameter(_) | Balance::Header { .. }) {
         proxy.pool.balance = Balance::RoundRobin;
     }

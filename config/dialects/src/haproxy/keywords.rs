@@ -124,6 +124,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("contimeout", D | B, timeouts::old_connect, "old: timeout connect"),
     entry!("cookie", D | B, proxy::cookie, "cookie NAME rewrite|insert|prefix …: persistence by cookie"),
     entry!(
+        "declare",
+        F,
+        rules::course::declare,
+        "declare capture request|response len N: a slot for rules to fill"
+    ),
+    entry!(
         "default-server",
         D | B,
         server::default_server,
@@ -270,6 +276,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         rules::tcp_request,
         "tcp-request connection|session|content ACTION [if …], tcp-request inspect-delay TIME"
     ),
+    entry!(
+        "tcp-response",
+        N | B,
+        rules::tcp_response,
+        "tcp-response content ACTION [if …]: on the first bytes of an answer"
+    ),
     entry!("timeout", ANY, timeouts::timeout, "timeout NAME TIME"),
     entry!("transparent", D | B, proxy::transparent, "old: option transparent"),
     entry!("unique-id-format", D | F, proxy::unique_id_format, "unique-id-format FORMAT: id of each request"),
@@ -289,7 +301,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("clitcpka-idle", ""),
     ("clitcpka-intvl", ""),
     ("crt", ""),
-    ("declare", "use 'capture request header' or 'http-request capture … len N'"),
     ("dispatch", "write 'server NAME ADDRESS:PORT'"),
     ("dynamic-cookie-key", "give each server a 'cookie'"),
     ("email-alert", ""),
@@ -315,7 +326,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("srvtcpka-cnt", ""),
     ("srvtcpka-idle", ""),
     ("srvtcpka-intvl", ""),
-    ("tcp-response", ""),
     ("use-fcgi-app", ""),
     ("use-server", "use backends of their own and 'use_backend'"),
     ("guid", ""),

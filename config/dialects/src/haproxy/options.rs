@@ -184,8 +184,8 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!(
         "originalto",
         FB,
-        NotYet("use 'http-request set-header X-Original-To %[dst]'"),
-        "adds X-Original-To"
+        Words(originalto),
+        "originalto [except NETWORK] [header NAME]: adds X-Original-To"
     ),
     entry!(
         "persist",
@@ -341,11 +341,23 @@ fn tcplog(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
 }
 
 fn forwardfor(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    let mut option = ForwardedFor {
-        header: "X-Forwarded-For".to_owned(),
-        except: plan::Networks::default(),
-        if_none: false,
-    };
+    let option = address_field(cursor, "X-Forwarded-For", true)?;
+    both(scene.proxy, |http| http.forwarded_for = Some(option.clone()));
+    needs_http(scene, cursor, "option forwardfor");
+    Ok(())
+}
+
+fn originalto(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let option = address_field(cursor, "X-Original-To", false)?;
+    both(scene.proxy, |http| http.original_to = Some(option.clone()));
+    needs_http(scene, cursor, "option originalto");
+    Ok(())
+}
+
+/// `[except NETWORK] [header NAME] [if-none]`.
+fn address_field(cursor: &mut Cursor<'_>, name: &str, may_skip: bool) -> Done<ForwardedFor> {
+    let mut option =
+        ForwardedFor { header: name.to_owned(), except: plan::Networks::default(), if_none: false };
     while let Some(word) = cursor.next() {
         match word.text.as_str() {
             "except" => {
@@ -354,11 +366,10 @@ fn forwardfor(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
                 option.except.0.push(network);
             }
             "header" => option.header = cursor.text("the name of a header")?.to_owned(),
-            "if-none" => option.if_none = true,
-            other => return Err(cursor.wrong(other, "except, header or if-none")),
+            "if-none" if may_skip => option.if_none = true,
+            other if may_skip => return Err(cursor.wrong(other, "except, header or if-none")),
+            other => return Err(cursor.wrong(other, "except or header")),
         }
     }
-    both(scene.proxy, |http| http.forwarded_for = Some(option.clone()));
-    needs_http(scene, cursor, "option forwardfor");
-    Ok(())
+    Ok(option)
 }

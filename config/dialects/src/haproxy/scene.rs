@@ -237,6 +237,7 @@ impl ProxyRules {
                 &main.connection,
                 &main.session,
                 &main.content,
+                &main.response_content,
                 &main.request,
                 &main.response,
                 &main.after_response,

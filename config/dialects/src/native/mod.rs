@@ -10,6 +10,7 @@
 //! `template`). What the file cannot say is a [`plan::Problem`], never left out.
 
 mod check;
+mod course;
 mod emit;
 mod expression;
 mod form;

@@ -1,5 +1,6 @@
 //! `rules:`: actions by phase.
 
+use super::course;
 use super::emit::Out;
 use super::form::{Fields, Fieldset, Form, read_pairs};
 use super::leaf::{self, SEVERITIES};
@@ -57,10 +58,12 @@ impl Fieldset for Rules {
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let Rules { connection, session, content, request, response, after_response } = self;
+        let Rules { connection, session, content, response_content, request, response, after_response } =
+            self;
         f.lines("connection", connection);
         f.lines("session", session);
         f.lines("content", content);
+        f.lines("response_content", response_content);
         f.lines("request", request);
         f.lines("response", response);
         f.lines("after_response", after_response);
@@ -161,8 +164,11 @@ fn read_action(name: &str, named: &Node, node: &Node, reader: &mut Reader<'_>) -
             let capture = Capture::read(node, reader)?;
             Action::Capture(capture.value, capture.slot)
         }
+        other if course::NAMES.contains(&other) => {
+            Action::Course(Box::new(course::read(other, node, reader)?))
+        }
         other => {
-            let hint = nearest(other, ACTIONS.iter().copied());
+            let hint = nearest(other, ACTIONS.iter().chain(course::NAMES).copied());
             reader.problem(named.spot, format!("'{other}' is no action"), hint);
             return None;
         }
@@ -210,6 +216,7 @@ fn write_action(action: &Action, writer: &mut Writer) -> (&'static str, Option<O
         Action::UnsetVariable(scope, name) => ("unset_variable", Out::Text(unscoped(*scope, name))),
         Action::SetLogLevel(level) => ("set_log_level", Out::word(leaf::name_of(level, &levels()))),
         Action::SetClientAddress(expr) => ("set_client_address", expr.written(writer)),
+        Action::Course(course) => course::written(course, writer),
         Action::Capture(value, slot) => {
             ("capture", Capture { value: value.clone(), slot: *slot }.written(writer))
         }
@@ -238,12 +245,12 @@ fn bare(action: Action, name: &str, named: &Node, node: &Node, reader: &mut Read
     }
 }
 
-fn one(name: &str, value: Out) -> Out {
+pub(super) fn one(name: &str, value: Out) -> Out {
     Out::Map(vec![(name.to_owned(), value)])
 }
 
 /// `{ name: value }` with one name.
-fn one_pair<T: Form>(node: &Node, reader: &mut Reader<'_>) -> Option<(String, T)> {
+pub(super) fn pair_of<T: Form>(node: &Node, reader: &mut Reader<'_>) -> Option<(String, T)> {
     let mut pairs = read_pairs(node, reader)?;
     if pairs.len() > 1 {
         reader.problem(node.spot, "one name with one value is expected here", "write a rule for each");
@@ -253,7 +260,7 @@ fn one_pair<T: Form>(node: &Node, reader: &mut Reader<'_>) -> Option<(String, T)
 }
 
 fn pair<T: Form>(node: &Node, reader: &mut Reader<'_>, make: fn(Box<str>, T) -> Action) -> Option<Action> {
-    one_pair(node, reader).map(|(name, value)| make(name.into(), value))
+    pair_of(node, reader).map(|(name, value)| make(name.into(), value))
 }
 
 fn variable<T: Form>(
@@ -261,7 +268,7 @@ fn variable<T: Form>(
     reader: &mut Reader<'_>,
     make: fn(Scope, Box<str>, T) -> Action,
 ) -> Option<Action> {
-    let (name, value) = one_pair(node, reader)?;
+    let (name, value) = pair_of(node, reader)?;
     let Some((scope, name)) = scoped(&name) else {
         let scopes: Vec<&str> = SCOPES.iter().map(|(name, _)| *name).collect();
         reader.problem(
@@ -274,13 +281,13 @@ fn variable<T: Form>(
     Some(make(scope, name, value))
 }
 
-fn scoped(text: &str) -> Option<(Scope, Box<str>)> {
+pub(super) fn scoped(text: &str) -> Option<(Scope, Box<str>)> {
     let (scope, name) = text.split_once('.').filter(|(_, name)| !name.is_empty())?;
     let (_, scope) = SCOPES.iter().find(|(known, _)| *known == scope)?;
     Some((*scope, name.into()))
 }
 
-fn unscoped(scope: Scope, name: &str) -> String {
+pub(super) fn unscoped(scope: Scope, name: &str) -> String {
     format!("{}.{name}", leaf::name_of(&scope, SCOPES))
 }
 
@@ -378,13 +385,14 @@ impl Fieldset for Redirect {
             kind: RedirectKind::Location(Template::default()),
             drop_query: false,
             append_slash: false,
+            keep_query: false,
             set_cookie: None,
             ignore_empty: false,
         }
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let Redirect { status, kind, drop_query, append_slash, set_cookie, ignore_empty } = self;
+        let Redirect { status, kind, drop_query, append_slash, keep_query, set_cookie, ignore_empty } = self;
         let (mut location, mut prefix, mut scheme) = match kind.clone() {
             _ if f.reads() => (None, None, None),
             RedirectKind::Location(text) => (Some(text), None, None),
@@ -403,6 +411,7 @@ impl Fieldset for Redirect {
         f.value("status", status, &302);
         f.flag("drop_query", drop_query);
         f.flag("append_slash", append_slash);
+        f.flag("keep_query", keep_query);
         f.option("set_cookie", set_cookie);
         f.flag("ignore_empty", ignore_empty);
     }

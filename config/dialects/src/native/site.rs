@@ -167,6 +167,7 @@ impl Fieldset for HttpOptions {
         let HttpOptions {
             connection,
             forwarded_for,
+            original_to,
             buffer_request,
             abort_on_close,
             idle_close_on_response,
@@ -175,6 +176,7 @@ impl Fieldset for HttpOptions {
         } = self;
         f.value("connection", connection, &ConnectionMode::default());
         f.option("forwarded_for", forwarded_for);
+        f.option("original_to", original_to);
         f.flag("buffer_request", buffer_request);
         f.option("abort_on_close", abort_on_close);
         f.flag("idle_close_on_response", idle_close_on_response);

@@ -17,6 +17,8 @@ pub struct Rules {
     pub session: Vec<Rule>,
     /// When the first bytes are there (TCP), up to the inspection delay.
     pub content: Vec<Rule>,
+    /// When the first bytes of a server's answer are there.
+    pub response_content: Vec<Rule>,
     /// When a request head was read.
     pub request: Vec<Rule>,
     /// When a response head came from a server.
@@ -104,6 +106,8 @@ pub enum Action {
     Track(Box<Track>),
     /// Changes what the entry keeps that is tracked.
     ChangeTracked(Box<TrackedChange>),
+    /// Changes the course of the request.
+    Course(Box<super::Course>),
     /// Changes a list of patterns.
     ChangeList(ListChange),
 }
@@ -197,8 +201,10 @@ pub struct Redirect {
     pub drop_query: bool,
     /// A missing `/` is put at the end of the path.
     pub append_slash: bool,
+    /// The query is put behind a location that is said whole.
+    pub keep_query: bool,
     /// A `Set-Cookie` value to add.
-    pub set_cookie: Option<String>,
+    pub set_cookie: Option<Template>,
     /// When the location is empty, go on instead.
     pub ignore_empty: bool,
 }

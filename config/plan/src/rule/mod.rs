@@ -19,8 +19,10 @@
 mod action;
 mod condition;
 mod convert;
+mod course;
 mod fetch;
 mod list;
+mod normalize;
 mod template;
 mod value;
 
@@ -32,9 +34,11 @@ pub use condition::{Condition, IntRange, Matcher, Test, TextMatch, TextPatterns,
 pub use convert::{
     Argument, Converter, Function, Parameter, Replacement, expand, function_named, function_names, host_only,
 };
+pub use course::{Course, NewValue, Normalizer, SetVariable, TimeoutKind, VariableCondition, WaitForBody};
 pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField};
 pub use list::{
     Compare, Entries, Entry, Found, Index, List, ListError, Lists, MAX_ENTRIES, UseView, Wanted, Which,
 };
+pub use normalize::normalize;
 pub use template::{Piece, Style, Template, write_int};
 pub use value::{Value, leading_number};

@@ -78,12 +78,14 @@ fn read(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Option<us
     }
     let mut few = [httparse::EMPTY_HEADER; USUAL_FIELDS];
     let mut request = httparse::Request::new(&mut few);
-    let mut read = request.parse(window);
+    let mut parser = httparse::ParserConfig::default();
+    parser.allow_multiple_spaces_in_request_line_delimiters(true);
+    let mut read = parser.parse_request(&mut request, window);
     let mut many = Vec::new();
     if read == Err(httparse::Error::TooManyHeaders) {
         many.resize(limits.fields, httparse::EMPTY_HEADER);
         request = httparse::Request::new(&mut many);
-        read = request.parse(window);
+        read = parser.parse_request(&mut request, window);
     }
     let Ok(httparse::Status::Complete(end)) = read else { return Ok(None) };
     if !into.take(&window[..end], &request, limits) {
@@ -302,7 +304,9 @@ impl RequestHead {
         else {
             return false;
         };
-        let line_end = method.len() + target.len() + " HTTP/1.1\r\n".len() + 1;
+        let line_end = memchr::memchr(b'\n', head).map_or(0, |at| at + 1);
+        // More than one space may stand between the parts (RFC 9112, section 3).
+        let spaces = head[method.len()..].iter().take_while(|byte| **byte == b' ').count();
         if method.len() > METHOD_BYTES || target.len() > limits.target_bytes || !target.is_ascii() {
             return false;
         }
@@ -312,7 +316,7 @@ impl RequestHead {
         }
         self.fields.text.extend_from_slice(head);
         self.method = Span::new(0, method.len());
-        self.target = Span::new(method.len() + 1, target.len());
+        self.target = Span::new(method.len() + spaces, target.len());
         self.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
         true
     }
@@ -333,10 +337,10 @@ impl RequestHead {
         self.scheme = None;
         self.received = Span::default();
         match form {
-            Form::Origin => check_host(&self.fields, self.version, false),
+            Form::Origin => check_host(&self.fields, false),
             Form::Absolute { scheme, authority, path } => self.split_absolute(scheme, authority, path),
             Form::Authority => {
-                check_host(&self.fields, self.version, false)?;
+                check_host(&self.fields, false)?;
                 self.settle_host(self.target, None)
             }
         }
@@ -347,7 +351,7 @@ impl RequestHead {
         let target = self.target;
         let stated = Span::new(target.start as usize + authority, path - authority);
         let nobody = host::split_port(self.fields.bytes(stated)).0.is_empty();
-        check_host(&self.fields, self.version, nobody)?;
+        check_host(&self.fields, nobody)?;
         self.scheme = Some(scheme);
         self.settle_host(stated, Some(scheme))?;
         let (name, port) = host::split_port(self.fields.bytes(stated));
@@ -486,14 +490,14 @@ fn check_method(method: &[u8]) -> Result<(), HeadError> {
     }
 }
 
-/// Exactly one valid `Host`; HTTP/1.0 may have none (RFC 9112 section 3.2). `nobody`: the target names no host, and
-/// is compared with the field later.
-fn check_host(fields: &Fields, version: Version, nobody: bool) -> Result<(), HeadError> {
+/// At most one `Host`, a valid one. Without one a request is taken as HAProxy takes it, though RFC 9112 section 3.2
+/// wants one in HTTP/1.1; it leaves as HTTP/1.0, which needs none. `nobody`: the target names no host, and is compared
+/// with the field later.
+fn check_host(fields: &Fields, nobody: bool) -> Result<(), HeadError> {
     let mut hosts = fields.find_all(Name::Host);
     let reason = match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::Http10 => return Ok(()),
+        (None, _) => return Ok(()),
         (Some(host), None) if nobody || host::is_valid_host(host) => return Ok(()),
-        (None, _) => "no Host",
         (Some(_), None) => "invalid Host",
         (Some(_), Some(_)) => "several Host fields",
     };

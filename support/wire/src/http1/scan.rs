@@ -153,17 +153,17 @@ fn check_start_line(line: &[u8], limits: &Limits, start: StartLine) -> Result<()
     }
 }
 
-/// `method SP request-target SP HTTP-version`, one space each (RFC 9112 section 3).
+/// `method SP request-target SP HTTP-version`, where several spaces are taken as one (RFC 9112 section 3).
 fn check_request_line(line: &[u8], limits: &Limits) -> Result<(), HeadError> {
-    let mut parts = line.split(|byte| *byte == b' ');
+    if line.ends_with(b" ") {
+        return Err(syntax("white space at the end of the request line"));
+    }
+    let mut parts = line.split(|byte| *byte == b' ').filter(|part| !part.is_empty());
     let (Some(_), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(syntax("request line is not method, target, version"));
     };
-    if target.is_empty() {
-        return Err(error(HeadErrorKind::BadTarget, "empty target"));
-    }
     if target.len() > limits.target_bytes {
         return Err(error(HeadErrorKind::TargetTooLong, "target over its limit"));
     }

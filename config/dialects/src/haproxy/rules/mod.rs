@@ -2,6 +2,7 @@
 //!
 //! One table of actions for all phases; a phase is a bit, as a section is in [`super::keywords`].
 
+pub(super) mod course;
 pub(super) mod old;
 
 use super::keywords::{self, Entry};
@@ -11,11 +12,11 @@ use super::said::{Cursor, Done, Said};
 use super::sample;
 use super::scene::{Kind, Phase, ProxyRules, Scene};
 use super::{acl, format, lists, logs, units};
-use plan::Expr;
 use plan::rule::{
-    Action, HeaderMatch, ListAct, ListChange, Redirect, RedirectKind, RegexTemplate, Rule, Template,
+    Action, HeaderMatch, ListAct, ListChange, Piece, Redirect, RedirectKind, RegexTemplate, Rule, Template,
     TextPattern,
 };
+use plan::{Expr, Mode};
 use std::sync::Arc;
 
 /// Most rules of a section.
@@ -29,8 +30,13 @@ const REQUEST: Phases = 4;
 const RESPONSE: Phases = 8;
 const AFTER: Phases = 16;
 const SESSION: Phases = 32;
+const RESPONSE_CONTENT: Phases = 64;
 const HTTP: Phases = REQUEST | RESPONSE | AFTER;
 const TRACKED: Phases = HTTP | CONNECTION | SESSION | CONTENT;
+/// Where addresses can be changed.
+const ADDRESSED: Phases = REQUEST | CONNECTION | SESSION | CONTENT;
+/// Where options of the client's socket can be set.
+const PACKETS: Phases = REQUEST | RESPONSE | CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT;
 
 /// Family of rules that is being read.
 #[derive(Clone, Copy)]
@@ -50,6 +56,9 @@ const TCP_CONNECTION: Family =
     Family { bit: CONNECTION, phase: Phase::Connection, word: "tcp-request connection" };
 const TCP_SESSION: Family = Family { bit: SESSION, phase: Phase::Connection, word: "tcp-request session" };
 const TCP_CONTENT: Family = Family { bit: CONTENT, phase: Phase::Content, word: "tcp-request content" };
+
+const TCP_RESPONSE: Family =
+    Family { bit: RESPONSE_CONTENT, phase: Phase::Response, word: "tcp-response content" };
 
 type Read = fn(&mut Scene<'_, '_>, &mut Cursor<'_>, Family) -> Done<Action>;
 
@@ -72,7 +81,12 @@ macro_rules! entry {
 
 /// All actions.
 pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
-    entry!("accept", CONNECTION | SESSION | CONTENT, |_, _, _| Ok(Action::Allow), "goes on"),
+    entry!(
+        "accept",
+        CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT,
+        |_, _, _| Ok(Action::Allow),
+        "goes on"
+    ),
     entry!(
         "add-header",
         HTTP,
@@ -87,7 +101,13 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
     ),
     entry!("allow", HTTP, |_, _, _| Ok(Action::Allow), "ends the rules: goes on"),
     entry!("auth", REQUEST, auth, "auth [realm TEXT]: asks for a user and a password"),
-    entry!("capture", REQUEST | CONTENT, capture, "capture EXPRESSION len N: keeps a value for the log"),
+    entry!(
+        "capture",
+        HTTP | CONTENT,
+        course::capture,
+        "capture EXPRESSION len N, or id N: keeps a value for the log"
+    ),
+    entry!("close", RESPONSE_CONTENT, |_, _, _| Ok(Action::Reject), "closes the connection to the server"),
     entry!(
         "del-acl",
         HTTP,
@@ -105,7 +125,7 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
     entry!("redirect", REQUEST | RESPONSE, redirect, "redirect location|prefix|scheme TEXT …"),
     entry!(
         "reject",
-        REQUEST | CONNECTION | SESSION | CONTENT,
+        REQUEST | CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT,
         |_, _, _| Ok(Action::Reject),
         "closes without an answer"
     ),
@@ -146,7 +166,7 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
         |s, c, f| named_text(s, c, f).map(|(n, t)| Action::SetHeader(n, t)),
         "set-header NAME TEXT"
     ),
-    entry!("set-log-level", HTTP | CONTENT, set_log_level, "set-log-level LEVEL|silent"),
+    entry!("set-log-level", HTTP | CONTENT | RESPONSE_CONTENT, set_log_level, "set-log-level LEVEL|silent"),
     entry!(
         "set-map",
         HTTP,
@@ -165,16 +185,21 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
     ),
     entry!("set-status", RESPONSE | AFTER, set_status, "set-status N [reason TEXT]"),
     entry!("set-uri", REQUEST, |s, c, f| text(s, c, f).map(Action::SetTarget), "set-uri TEXT"),
-    entry!("set-var", HTTP | CONNECTION | SESSION | CONTENT, set_var, "set-var(SCOPE.NAME) EXPRESSION"),
+    entry!(
+        "set-var",
+        HTTP | CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT,
+        set_var,
+        "set-var(SCOPE.NAME) EXPRESSION"
+    ),
     entry!(
         "set-var-fmt",
-        HTTP | CONNECTION | SESSION | CONTENT,
+        HTTP | CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT,
         set_var_format,
         "set-var-fmt(SCOPE.NAME) TEXT"
     ),
     entry!(
         "silent-drop",
-        REQUEST | RESPONSE | CONNECTION | SESSION | CONTENT,
+        REQUEST | RESPONSE | CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT,
         |_, _, _| Ok(Action::SilentDrop),
         "closes without telling the client"
     ),
@@ -196,7 +221,47 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
         "track-scN KEY [table T]: counts this connection or request in the key's entry"
     ),
     entry!("tarpit", REQUEST, tarpit, "tarpit [status N]: refuses after the tarpit time-out"),
-    entry!("unset-var", HTTP | CONNECTION | SESSION | CONTENT, unset_var, "unset-var(SCOPE.NAME)"),
+    entry!(
+        "unset-var",
+        HTTP | CONNECTION | SESSION | CONTENT | RESPONSE_CONTENT,
+        unset_var,
+        "unset-var(SCOPE.NAME)"
+    ),
+    entry!("disable-l7-retry", REQUEST, course::no_retry, "tries again after failed connections only"),
+    entry!(
+        "early-hint",
+        REQUEST,
+        course::early_hint,
+        "early-hint NAME TEXT: a field of a 103 answer sent ahead"
+    ),
+    entry!(
+        "normalize-uri",
+        REQUEST,
+        course::normalize_uri,
+        "normalize-uri NORMALIZER: writes the target in one way"
+    ),
+    entry!("pause", REQUEST | RESPONSE, course::pause, "pause TIME|EXPRESSION: waits"),
+    entry!("set-dst", ADDRESSED, course::address, "set-dst EXPRESSION: where the client connected to"),
+    entry!("set-dst-port", ADDRESSED, course::address, "set-dst-port EXPRESSION"),
+    entry!("set-src-port", ADDRESSED, course::address, "set-src-port EXPRESSION"),
+    entry!("set-fc-mark", PACKETS, course::mark, "set-fc-mark N: mark of packets to the client"),
+    entry!("set-fc-tos", PACKETS, course::tos, "set-fc-tos N: type of service of packets to the client"),
+    entry!("set-mark", PACKETS, course::mark, "old: set-fc-mark"),
+    entry!("set-tos", PACKETS, course::tos, "old: set-fc-tos"),
+    entry!("set-retries", REQUEST, course::set_retries, "set-retries N|EXPRESSION: tries after a failure"),
+    entry!(
+        "set-timeout",
+        REQUEST | RESPONSE,
+        course::set_timeout,
+        "set-timeout NAME TIME|EXPRESSION: for this request"
+    ),
+    entry!("strict-mode", HTTP, course::strict_mode, "strict-mode on|off: whether a rewrite must succeed"),
+    entry!(
+        "wait-for-body",
+        REQUEST | RESPONSE,
+        course::wait_for_body,
+        "wait-for-body time TIME [at-least SIZE]: waits for the body"
+    ),
     entry!("use-service", REQUEST, use_service, "use-service prometheus-exporter: answers with the counters"),
 ];
 
@@ -204,32 +269,17 @@ pub(super) const ACTIONS: &[Entry<ActionAct>] = &[
 const NOT_YET: &[(&str, &str)] = &[
     ("add-headers-bin", ""),
     ("cache-", ""),
-    ("close", ""),
     ("del-headers-bin", ""),
-    ("disable-l7-retry", "use 'retry-on'"),
     ("do-log", ""),
     ("do-resolve", ""),
-    ("early-hint", ""),
     ("expect-", "use 'accept-proxy' on the bind line"),
     ("lua.", ""),
-    ("normalize-uri", ""),
-    ("pause", ""),
     ("send-spoe-group", ""),
     ("set-bandwidth-limit", ""),
     ("set-bc-", ""),
-    ("set-dst", ""),
-    ("set-fc-", ""),
-    ("set-mark", ""),
-    ("set-nice", "remove it"),
     ("set-priority-", ""),
-    ("set-retries", ""),
-    ("set-src-port", ""),
-    ("set-timeout", "use 'timeout' in the section"),
-    ("set-tos", ""),
     ("set-headers-bin", ""),
     ("switch-mode", ""),
-    ("wait-for-", ""),
-    ("strict-mode", "rules that cannot be carried out are skipped; remove it"),
 ];
 
 /// `http-request ACTION … [if …]`.
@@ -261,7 +311,7 @@ pub(super) fn redirect_line(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) 
     let place = cursor.line.place(0);
     let action = redirect(scene, cursor, HTTP_REQUEST)?;
     let condition = acl::condition(scene, cursor, Phase::Request)?;
-    push(scene, cursor, Rule { place, condition, action }, |rules| &mut rules.redirects)?;
+    push(scene, cursor, Some(Rule { place, condition, action }), |rules| &mut rules.redirects)?;
     needs_http(scene, cursor, "redirect");
     Ok(())
 }
@@ -303,10 +353,30 @@ pub(super) fn tcp_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) ->
     }
 }
 
+/// `tcp-response content ACTION … [if …]`, `tcp-response inspect-delay TIME`.
+pub(super) fn tcp_response(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    if scene.proxy.mode != Mode::Http {
+        return Err(Said::not_yet("'tcp-response' without 'mode http'").hint("check the server instead"));
+    }
+    match cursor.text("content or inspect-delay")? {
+        "inspect-delay" => {
+            cursor.time()?;
+            cursor.end()?;
+            scene.no_effect(cursor.line, 0, "rules run when the head of the answer is there");
+            Ok(())
+        }
+        "content" => {
+            let rule = rule(scene, cursor, TCP_RESPONSE)?;
+            push(scene, cursor, rule, |rules| &mut rules.main.response_content)
+        }
+        other => Err(cursor.wrong(other, "content or inspect-delay")),
+    }
+}
+
 fn push(
     scene: &mut Scene<'_, '_>,
     cursor: &Cursor<'_>,
-    rule: Rule,
+    rule: Option<Rule>,
     list: fn(&mut ProxyRules) -> &mut Vec<Rule>,
 ) -> Done {
     cursor.end()?;
@@ -314,22 +384,27 @@ fn push(
     if list.len() >= MAX_RULES {
         return Err(Said::new("too many rules"));
     }
-    list.push(rule);
+    list.extend(rule);
     Ok(())
 }
 
-fn rule(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Rule> {
+/// The rule of a line; `None` when its action changes nothing here.
+fn rule(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Option<Rule>> {
     let at = cursor.at;
     let place = cursor.line.place(at);
     let word = cursor.text("an action")?;
     let name = word.split('(').next().unwrap_or(word);
+    if course::without_effect(scene, cursor, name, family)? {
+        acl::condition(scene, cursor, family.phase)?;
+        return Ok(None);
+    }
     // The number of the counter is a part of the word.
     let name = if name.starts_with("track-sc") { "track-sc" } else { name };
     let entry = ACTIONS.iter().find(|e| e.name == name && e.act.phases & family.bit != 0);
     let Some(read) = entry.and_then(|e| e.act.read) else { return Err(unknown(name, family).at(at)) };
     let action = read(scene, cursor, family)?;
     let condition = acl::condition(scene, cursor, family.phase)?;
-    Ok(Rule { place, condition, action })
+    Ok(Some(Rule { place, condition, action }))
 }
 
 fn unknown(name: &str, family: Family) -> Said {
@@ -422,11 +497,17 @@ fn own_argument<'l>(cursor: &Cursor<'l>) -> Done<&'l str> {
 }
 
 fn set_var(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    if own_argument(cursor)?.contains(',') {
+        return course::set_variable_when(scene, cursor, family);
+    }
     let (scope, name) = own_variable(cursor)?;
     Ok(Action::SetVariable(scope, name, expression(scene, cursor, family)?))
 }
 
 fn set_var_format(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    if own_argument(cursor)?.contains(',') {
+        return course::set_variable_when(scene, cursor, family);
+    }
     let (scope, name) = own_variable(cursor)?;
     Ok(Action::SetVariableText(scope, name, text(scene, cursor, family)?))
 }
@@ -438,9 +519,6 @@ fn unset_var(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<
 
 fn own_variable(cursor: &Cursor<'_>) -> Done<(plan::rule::Scope, Box<str>)> {
     let argument = own_argument(cursor)?;
-    if argument.contains(',') {
-        return Err(Said::not_yet("a condition in 'set-var'").hint("use 'if'").at(cursor.at - 1));
-    }
     sample::variable_name(argument).map_err(|said| said.at(cursor.at - 1))
 }
 
@@ -473,21 +551,6 @@ fn change_list(
 fn auth(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
     let realm = if cursor.eat("realm") { cursor.text("a text")? } else { "" };
     Ok(Action::Authenticate { realm: realm.into() })
-}
-
-/// With `len` a slot is opened; its name is empty, so no header fills it.
-fn capture(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
-    let expr = expression(scene, cursor, family)?;
-    let slots = &mut scene.proxy.site.request_captures;
-    match cursor.text("'len N' or 'id N'")? {
-        "len" => {
-            let length = cursor.number_in("a length", 1, 65_536)? as usize;
-            slots.push((String::new(), length));
-            Ok(Action::Capture(expr, slots.len() - 1))
-        }
-        "id" => Ok(Action::Capture(expr, cursor.number_in("the number of a capture", 0, 1000)? as usize)),
-        other => Err(cursor.wrong(other, "'len N' or 'id N'")),
-    }
 }
 
 fn del_header(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done<Action> {
@@ -543,6 +606,7 @@ fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) 
         kind: RedirectKind::Location(Template::default()),
         drop_query: false,
         append_slash: false,
+        keep_query: false,
         set_cookie: None,
         ignore_empty: false,
     };
@@ -568,20 +632,24 @@ fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) 
             "drop-query" => redirect.drop_query = true,
             "append-slash" => redirect.append_slash = true,
             "ignore-empty" => redirect.ignore_empty = true,
-            "keep-query" => return Err(Said::not_yet("'keep-query'").at(cursor.at - 1)),
-            "set-cookie" => redirect.set_cookie = Some(format!("{}; path=/;", cookie(cursor)?)),
+            "keep-query" => redirect.keep_query = true,
+            "set-cookie" => {
+                redirect.set_cookie = Some(Template::fixed(format!("{}; path=/;", cookie(cursor)?)));
+            }
             "set-cookie-fmt" => {
-                return Err(Said::not_yet("'set-cookie-fmt'").hint("use 'set-cookie'").at(cursor.at - 1));
+                let mut cookie = text(scene, cursor, family)?;
+                cookie.0.push(Piece::Text((*b"; path=/;").into()));
+                redirect.set_cookie = Some(cookie);
             }
             "clear-cookie" => {
                 let name = cookie(cursor)?;
                 let name = name.trim_end_matches('=');
-                redirect.set_cookie = Some(format!("{name}=; path=/; Max-Age=0;"));
+                redirect.set_cookie = Some(Template::fixed(format!("{name}=; path=/; Max-Age=0;")));
             }
             other => {
                 return Err(cursor.wrong(
                     other,
-                    "location, prefix, scheme, code, drop-query, append-slash, set-cookie or ignore-empty",
+                    "location, prefix, scheme, code, drop-query, keep-query, append-slash, set-cookie or ignore-empty",
                 ));
             }
         }

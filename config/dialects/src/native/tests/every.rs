@@ -189,6 +189,11 @@ fn site(shared: &Arc<Condition>) -> Site {
                 except: networks(&["127.0.0.0/8", "::1"]),
                 if_none: true,
             }),
+            original_to: Some(ForwardedFor {
+                header: "X-Client".into(),
+                except: networks(&["127.0.0.0/8", "::1"]),
+                if_none: true,
+            }),
             buffer_request: true,
             abort_on_close: Some(false),
             idle_close_on_response: true,
@@ -526,10 +531,74 @@ fn rules(shared: &Arc<Condition>) -> Rules {
         connection: vec![when(Action::Reject), rule(Action::Reject), rule(Action::SilentDrop)],
         session: vec![when(Action::Reject)],
         content: vec![rule(Action::Allow), when(Action::Allow)],
-        request: actions().into_iter().flat_map(|a| [rule(a.clone()), when(a)]).collect(),
+        response_content: vec![rule(Action::Reject)],
+        request: actions().into_iter().chain(courses()).flat_map(|a| [rule(a.clone()), when(a)]).collect(),
         response: vec![rule(Action::Deny(answer(502)))],
         after_response: vec![rule(Action::SetStatus(204, None))],
     }
+}
+
+fn courses() -> Vec<Action> {
+    use plan::rule::{
+        Course, NewValue, Normalizer, SetVariable, TimeoutKind, VariableCondition, WaitForBody,
+    };
+    let number = || Expr::of(Fetch::Constant(Value::Int(5)));
+    let set = |value, when| {
+        Course::SetVariable(Box::new(SetVariable {
+            scope: Scope::Transaction,
+            name: "x".into(),
+            value,
+            when,
+        }))
+    };
+    let mut list = vec![
+        Course::ClientPort(number()),
+        Course::LocalAddress(Expr::of(Fetch::ClientAddress)),
+        Course::LocalPort(number()),
+        Course::WaitForBody(WaitForBody { longest: Duration::from_secs(1), at_least: 100 }),
+        Course::WaitForBody(WaitForBody::default()),
+        Course::Pause(number()),
+        Course::EarlyHint("link".into(), fixed("</a.css>")),
+        Course::Tries(number()),
+        Course::NoRetry,
+        Course::Strict(true),
+        Course::Strict(false),
+        Course::ClientMark(number()),
+        Course::ClientTos(number()),
+        Course::CaptureResponse(Expr::of(Fetch::Status), 1),
+        set(NewValue::Value(number()), vec![VariableCondition::Set, VariableCondition::Greater]),
+        set(
+            NewValue::Text(fixed("t")),
+            vec![VariableCondition::NotSet, VariableCondition::Empty, VariableCondition::NotEmpty],
+        ),
+        set(NewValue::Value(number()), vec![VariableCondition::Less]),
+    ];
+    for kind in [
+        TimeoutKind::Client,
+        TimeoutKind::Connect,
+        TimeoutKind::Queue,
+        TimeoutKind::Server,
+        TimeoutKind::Tarpit,
+        TimeoutKind::Tunnel,
+    ] {
+        list.push(Course::Timeout(kind, number()));
+    }
+    for step in [
+        Normalizer::FragmentEncode,
+        Normalizer::FragmentStrip,
+        Normalizer::MergeSlashes,
+        Normalizer::StripDot,
+        Normalizer::StripDotDot { full: false },
+        Normalizer::StripDotDot { full: true },
+        Normalizer::DecodeUnreserved { strict: false },
+        Normalizer::DecodeUnreserved { strict: true },
+        Normalizer::UpperCaseEscapes { strict: false },
+        Normalizer::UpperCaseEscapes { strict: true },
+        Normalizer::SortQuery,
+    ] {
+        list.push(Course::Normalize(step));
+    }
+    list.into_iter().map(|course| Action::Course(Box::new(course))).collect()
 }
 
 fn actions() -> Vec<Action> {
@@ -553,6 +622,7 @@ fn actions() -> Vec<Action> {
             kind,
             drop_query: false,
             append_slash: false,
+            keep_query: false,
             set_cookie: None,
             ignore_empty: false,
         })
@@ -562,7 +632,8 @@ fn actions() -> Vec<Action> {
         kind: RedirectKind::Scheme(fixed("https")),
         drop_query: true,
         append_slash: true,
-        set_cookie: some("a=b"),
+        keep_query: true,
+        set_cookie: Some(fixed("a=b")),
         ignore_empty: true,
     };
     let pattern = |pattern| Action::DelHeader(HeaderMatch { pattern });
@@ -824,6 +895,11 @@ fn full_pool() -> Pool {
         http: HttpOptions {
             connection: ConnectionMode::Close,
             forwarded_for: Some(ForwardedFor {
+                header: "X-Forwarded-For".into(),
+                except: Networks::default(),
+                if_none: false,
+            }),
+            original_to: Some(ForwardedFor {
                 header: "X-Forwarded-For".into(),
                 except: Networks::default(),
                 if_none: false,
