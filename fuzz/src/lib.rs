@@ -3,6 +3,7 @@
 
 pub mod chunked;
 pub mod cli;
+pub mod dns;
 pub mod http1_request;
 pub mod http1_response;
 mod input;
@@ -19,6 +20,7 @@ mod tests {
         ("http1_response", crate::http1_response::check),
         ("chunked", crate::chunked::check),
         ("proxy", crate::proxy::check),
+        ("dns", crate::dns::check),
     ];
 
     #[test]

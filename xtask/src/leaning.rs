@@ -22,6 +22,7 @@ const MAY_LEAN_ON: &[(&str, &[&str])] = &[
     ("web", &["plan", "telemetry", "wire", "tasks", "listener", "pool", "tables"]),
     ("stream", &["plan", "telemetry", "wire", "tasks", "listener", "pool", "tables"]),
     ("health", &["plan", "telemetry", "wire", "tasks", "pool"]),
+    ("discovery", &["plan", "telemetry", "pool"]),
     ("admin", &["plan", "telemetry", "tasks", "pool", "tables", "dashboard"]),
     (
         "supervisor",
@@ -37,6 +38,7 @@ const MAY_LEAN_ON: &[(&str, &[&str])] = &[
             "web",
             "stream",
             "health",
+            "discovery",
             "admin",
             "dashboard",
         ],

@@ -3,6 +3,7 @@
 use crate::place::{Note, Problem, Problems};
 use crate::pool::{Pool, Server};
 use crate::process::Process;
+use crate::resolver::Resolvers;
 use crate::rule::{Action, Lists};
 use crate::site::{RouteTarget, Site};
 use crate::table::Table;
@@ -22,6 +23,8 @@ pub struct Draft {
     pub tables: Vec<Table>,
     /// Lists that rules use and commands may change.
     pub lists: Lists,
+    /// Groups of name servers.
+    pub resolvers: Vec<Resolvers>,
     /// Remarks.
     pub notes: Vec<Note>,
     /// Problems that the dialect found.
@@ -56,6 +59,7 @@ impl Draft {
         self.pools.extend(other.pools);
         self.tables.extend(other.tables);
         self.lists.0.extend(other.lists.0);
+        self.resolvers.extend(other.resolvers);
         self.notes.extend(other.notes);
         self.problems.extend(other.problems);
         self.process.merge(other.process);
@@ -67,6 +71,7 @@ impl Draft {
         self.check_sites(&mut problems);
         self.check_pools(&mut problems);
         same_names("table", self.tables.iter().map(|t| (&t.name, &t.place)), &mut problems);
+        self.check_resolvers(&mut problems);
         if problems.is_empty() { Ok(Plan { draft: self }) } else { Err(problems) }
     }
 
@@ -82,6 +87,14 @@ impl Draft {
                 check_reference(site, name, place, &pools, problems);
             }
             check_http_rules(site.mode, &site.rules, problems);
+        }
+    }
+
+    fn check_resolvers(&self, problems: &mut Problems) {
+        same_names("resolvers", self.resolvers.iter().map(|r| (&r.name, &r.place)), problems);
+        let known: Vec<&str> = self.resolvers.iter().map(|r| r.name.as_str()).collect();
+        for server in self.pools.iter().flat_map(|pool| &pool.servers) {
+            check_lookup(server, &known, problems);
         }
     }
 
@@ -129,6 +142,16 @@ impl Draft {
             format!("the server '{name}' tracks itself in the end"),
             "end the chain at a server that is checked",
         ))
+    }
+}
+
+/// A server may name name servers that are not there.
+fn check_lookup(server: &crate::pool::Server, known: &[&str], problems: &mut Problems) {
+    if let Some(name) = &server.lookup.resolvers
+        && !known.contains(&name.as_str())
+    {
+        let what = format!("there are no resolvers '{name}' for server '{}'", server.name);
+        problems.push(Problem::new(server.place.clone(), what).hint(nearest(name, known.iter().copied())));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::check::{AgentCheck, Check, Probe};
 use crate::listener::ProxyVersion;
 use crate::pages::ErrorPages;
 use crate::place::Place;
+use crate::resolver::Lookup;
 use crate::rule::{Expr, Rules};
 use crate::site::{HttpOptions, Statistics};
 use crate::table::StickRule;
@@ -81,6 +82,8 @@ pub struct Server {
     pub id: u32,
     /// Address.
     pub address: ServerAddress,
+    /// How a name becomes an address.
+    pub lookup: Lookup,
     /// Active checks; `None` = taken as up.
     pub check: Option<Check>,
     /// Agent.
@@ -131,6 +134,7 @@ impl Server {
             name: name.into(),
             id,
             address,
+            lookup: Lookup::default(),
             check: None,
             agent: None,
             weight: 1,
@@ -179,10 +183,38 @@ pub enum ServerAddress {
     Transparent,
     /// The client's destination port (plus an offset) at this address.
     MappedPort(std::net::IpAddr, i32),
-    /// Name and port, looked up at start.
+    /// Name and port.
     Name(String, u16),
+    /// Name, and the client's destination port plus an offset.
+    MappedName(String, i32),
+    /// Name of a service: addresses, ports and weights come from its records (RFC 2782).
+    Service(String),
     /// Unix stream socket.
     Unix(PathBuf),
+}
+
+impl ServerAddress {
+    /// The name that is looked up; `None` = the address is known as it stands.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            ServerAddress::Name(name, _)
+            | ServerAddress::MappedName(name, _)
+            | ServerAddress::Service(name) => Some(name),
+            ServerAddress::Tcp(_)
+            | ServerAddress::Transparent
+            | ServerAddress::MappedPort(..)
+            | ServerAddress::Unix(_) => None,
+        }
+    }
+
+    /// The port when it is fixed by the configuration; 0 when it is the client's or unknown.
+    pub fn port(&self) -> u16 {
+        match self {
+            ServerAddress::Tcp(address) => address.port(),
+            ServerAddress::Name(_, port) => *port,
+            _ => 0,
+        }
+    }
 }
 
 impl std::fmt::Display for ServerAddress {
@@ -192,6 +224,8 @@ impl std::fmt::Display for ServerAddress {
             ServerAddress::Transparent => f.write_str("*"),
             ServerAddress::MappedPort(address, offset) => write!(f, "{address}:{offset:+}"),
             ServerAddress::Name(name, port) => write!(f, "{name}:{port}"),
+            ServerAddress::MappedName(name, offset) => write!(f, "{name}:{offset:+}"),
+            ServerAddress::Service(name) => f.write_str(name),
             ServerAddress::Unix(path) => write!(f, "unix@{}", path.display()),
         }
     }

@@ -374,6 +374,7 @@ fn change_server(target: &Target, word: ServerWord, control: &dyn Control) -> An
         Err(answer) => return answer,
     };
     match word {
+        ServerWord::Change(ServerChange::HostName(host)) => change_host(pool, server, host, control),
         ServerWord::Change(change) => control.change_server(&pool.name, &server.name, change).into(),
         ServerWord::Weight(text) => match weight(&text, server.initial_weight) {
             Ok(weight) if !pool.dynamic && weight != 0 && u64::from(weight) != server.initial_weight => {
@@ -445,6 +446,19 @@ fn weight(text: &str, initial: u64) -> Result<u16, String> {
         (true, Err(_)) => Err("Relative weight must be positive.\n".to_owned()),
         (false, Ok(weight)) if weight <= MOST => Ok(weight as u16),
         (false, _) => Err("Absolute weight can only be between 0 and 256 inclusive.\n".to_owned()),
+    }
+}
+
+/// Another name is looked up from now on.
+fn change_host(pool: &PoolView, server: &ServerView, host: String, control: &dyn Control) -> Answer {
+    let (name, before) = (format!("{}/{}", pool.name, server.name), server.host.clone().unwrap_or_default());
+    let text = match before == host {
+        true => "no need to change the FQDN".to_owned(),
+        false => format!("{name} changed its FQDN from {before} to {host}"),
+    };
+    match control.change_server(&pool.name, &server.name, ServerChange::HostName(host)) {
+        Ok(()) => Answer::said(Severity::Warning, format!("{text} by 'stats socket command'\n")),
+        Err(refusal) => Err(refusal).into(),
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Entry {
     /// It is out of service only because the server is that it follows.
     was_inherited: bool,
     agent_status: CheckStatus,
+    unresolved: bool,
     failures: u64,
     status: CheckStatus,
     /// What the last check and the last agent check found.
@@ -56,6 +57,7 @@ impl Entry {
             stopping: false,
             was_inherited: false,
             agent_status: CheckStatus::Initializing,
+            unresolved: server.is_unresolved(),
             failures: 0,
             status: CheckStatus::Initializing,
             check_text: CheckText::default(),
@@ -298,7 +300,15 @@ impl Entry {
         let tracked = self.server.plan.track.as_ref().map(ToString::to_string);
         let by_tracked = self.server.admin_by(AdminCause::Tracked) == after;
         let via = tracked.clone().filter(|_| by_tracked);
+        let unresolved = self.server.is_unresolved();
+        let was_unresolved = std::mem::replace(&mut self.unresolved, unresolved);
         let change = match (before, after) {
+            (_, Maintenance) if unresolved && !was_unresolved => {
+                ServerChange::Unresolved { reason: self.server.unresolved_reason().to_owned() }
+            }
+            (Maintenance, Ready) if was_unresolved => {
+                ServerChange::Resolved { host: self.server.host().unwrap_or_default(), up }
+            }
             (_, Maintenance) => ServerChange::Maintenance { was_up, via },
             (Maintenance, Ready) => {
                 let followed = tracked.is_some() && self.server.admin_by(AdminCause::Operator) == Ready;

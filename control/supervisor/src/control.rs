@@ -11,6 +11,7 @@ use admin::{
 use arc_swap::ArcSwapOption;
 use dashboard::request::{Form, Outcome, PageForm, PageRequest};
 use dashboard::{Admin, PageOptions, Scopes, Snapshot};
+use discovery::Discovery;
 use health::Checks;
 use listener::Accepting;
 use plan::site::Statistics;
@@ -28,6 +29,7 @@ pub(crate) struct Desk {
     cycle: ArcSwapOption<Cycle>,
     process: OnceLock<Arc<Process>>,
     checks: OnceLock<Checks>,
+    discovery: OnceLock<Discovery>,
     workers: OnceLock<Vec<UnboundedSender<Command>>>,
     reloads: OnceLock<UnboundedSender<ReloadAsked>>,
 }
@@ -48,6 +50,16 @@ impl Desk {
         let _ = self.checks.set(checks.clone());
         let _ = self.workers.set(workers);
         self.show(cycle);
+    }
+
+    /// Who looks names up.
+    pub fn set_discovery(&self, discovery: &Discovery) {
+        let _ = self.discovery.set(discovery.clone());
+    }
+
+    /// Counters of name servers.
+    pub(crate) fn name_servers(&self) -> Vec<discovery::NameServerCounts> {
+        self.discovery.get().map(Discovery::counts).unwrap_or_default()
     }
 
     /// Who reloads when it is asked for.
@@ -78,6 +90,13 @@ impl Desk {
         }
     }
 
+    /// Names of servers are other ones.
+    fn look_again(&self) {
+        if let Some(discovery) = self.discovery.get() {
+            discovery.look_again();
+        }
+    }
+
     /// Servers came or went: checks and idle connections follow.
     fn follow_servers(&self, cycle: &Arc<Cycle>) {
         if let Some(checks) = self.checks.get() {
@@ -85,6 +104,7 @@ impl Desk {
             let process = &cycle.plan.process;
             checks.replace(&pools, process.spread_checks_percent, &node_name(process));
         }
+        self.look_again();
         for worker in self.workers.get().into_iter().flatten() {
             let _ = worker.send(Command::Purge(Arc::clone(cycle)));
         }
@@ -219,6 +239,10 @@ impl Desk {
             | ServerChange::AgentSend(_)
             | ServerChange::Name(_) => {
                 return Err(Refusal::new("this cannot be changed at run time; edit the file and reload"));
+            }
+            ServerChange::HostName(host) if server.plan.lookup.resolvers.is_some() => {
+                server.set_host(host.clone());
+                self.look_again();
             }
             ServerChange::HostName(_) => {
                 return Err(Refusal::new(

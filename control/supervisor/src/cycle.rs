@@ -1,12 +1,12 @@
 //! One running configuration: sockets, sites, pools. Made beside the one before, then swapped whole.
 
+use crate::names::FirstAddresses;
 use crate::process::Process;
 use listener::{Accepting, Pace, Quota, Socket};
 use parking_lot::Mutex;
 use plan::{Bind, LogTarget, Mode, Plan, Problem, Problems};
 use pool::Pool;
 use std::collections::HashMap;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use tables::Tables;
@@ -31,7 +31,12 @@ pub(crate) struct Cycle {
     pub pool_logs: Arc<HashMap<String, LogRoute>>,
     /// Log route of the process.
     pub log: LogRoute,
+    /// Servers that go on and have another address by name now; done when the cycle begins.
+    pub moved: Moves,
 }
+
+/// Servers and where they are to be found from now on.
+pub(crate) type Moves = Vec<(Arc<pool::Server>, pool::ServerEndpoint)>;
 
 /// All TCP sites by name.
 pub(crate) type TcpSites = HashMap<String, Arc<stream::Site>>;
@@ -110,9 +115,10 @@ impl Cycle {
         opened: &Opened,
     ) -> Result<Cycle, Problems> {
         let mut problems = Problems::new();
+        let mut moved = Moves::new();
         let sites = site_states(&plan, process, previous);
         let listeners = open_listeners(&plan, &sites, previous, opened, &mut problems);
-        let pools = Arc::new(build_pools(&plan, process, previous, &mut problems));
+        let pools = Arc::new(build_pools(&plan, process, previous, &mut moved, &mut problems));
         let tables = Arc::new(build_tables(&plan, process, previous));
         let mut logs = Logs { process, plan: &plan, problems: &mut problems };
         let pool_logs =
@@ -131,6 +137,7 @@ impl Cycle {
                 sites,
                 pool_logs,
                 log,
+                moved,
             })
         } else {
             Err(problems)
@@ -220,59 +227,25 @@ fn build_pools(
     plan: &Plan,
     process: &Arc<Process>,
     previous: Option<&Cycle>,
+    moved: &mut Moves,
     problems: &mut Problems,
 ) -> HashMap<String, Arc<Pool>> {
     let mut pools = HashMap::new();
     for pool in &plan.pools {
         let before = previous.and_then(|cycle| cycle.pools.get(&pool.name)).map(|pool| &**pool);
-        let known = |host: &str, port| resolve(host, port).or_else(|| last_address(before?, host, port));
-        unknown_names(pool, &known, problems);
+        let first = FirstAddresses::of(pool, before, problems);
         let built = Pool::build_with_clock(
             pool,
             process.workers,
             before,
-            &known,
+            &|server| first.get(server),
             process.observer(),
             process.clock.clone(),
         );
+        moved.extend(first.moved(&built));
         pools.insert(pool.name.clone(), Arc::new(built));
     }
     pools
-}
-
-fn unknown_names(
-    pool: &plan::Pool,
-    known: &dyn Fn(&str, u16) -> Option<SocketAddr>,
-    problems: &mut Problems,
-) {
-    for server in &pool.servers {
-        if let plan::ServerAddress::Name(host, port) = &server.address
-            && known(host, *port).is_none()
-        {
-            problems.push(
-                Problem::new(
-                    server.place.clone(),
-                    format!("look up '{host}' for server '{}': no address", server.name),
-                )
-                .hint("correct the name, add it to /etc/hosts, or give an address"),
-            );
-        }
-    }
-}
-
-/// The address that a name had so far: a name service that is away must not refuse a reload.
-fn last_address(before: &Pool, host: &str, port: u16) -> Option<SocketAddr> {
-    let same = |server: &&Arc<pool::Server>| matches!(&server.plan.address, plan::ServerAddress::Name(name, p) if name == host && *p == port);
-    match before.servers().iter().find(same)?.address() {
-        pool::ServerEndpoint::Tcp(address) => Some(address),
-        pool::ServerEndpoint::Unix(_) => None,
-    }
-}
-
-fn resolve(host: &str, port: u16) -> Option<SocketAddr> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().ok()?.collect();
-    // IPv4 first, as most servers listen there only.
-    addresses.iter().find(|a| a.is_ipv4()).or(addresses.first()).copied()
 }
 
 /// Opens log routes and collects what cannot be opened.

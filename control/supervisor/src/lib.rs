@@ -13,6 +13,7 @@ mod cycle;
 mod guests;
 mod limits;
 mod load;
+mod names;
 mod notify;
 mod orders;
 mod privileges;

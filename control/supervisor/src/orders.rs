@@ -27,7 +27,8 @@ impl Desk {
             ["show", "table"] => table_answer(tables::orders::show, &cycle, order),
             ["set", "table"] => table_answer(tables::orders::set, &cycle, order),
             ["clear", "table"] => table_answer(tables::orders::clear, &cycle, order),
-            ["show", "cache" | "peers" | "resolvers"] if order.arguments.is_empty() => Answer::done(),
+            ["show", "cache" | "peers"] if order.arguments.is_empty() => Answer::done(),
+            ["show", "resolvers"] => resolvers(&cycle, &self.name_servers(), order.argument(0)),
             ["get", "var"] if order.arguments.is_empty() => {
                 Answer::error("Missing process-wide variable identifier.\n")
             }
@@ -66,10 +67,50 @@ fn nothing(words: &[&str]) -> String {
     match words.last() {
         Some(&"map") => "Unknown map identifier. Please use #<id> or <file>.\n".into(),
         Some(&"acl") => "Unknown ACL identifier. Please use #<id> or <file>.\n".into(),
-        Some(&"resolvers") => "Can't find that resolvers section\n".into(),
         Some(&"peers") => "No such peers\n".into(),
         Some(&"var") => "Variable not found.\n".into(),
         _ => format!("'{}' has nothing to work on here.\n", words.join(" ")),
+    }
+}
+
+/// `show resolvers [NAME]`: counters of each name server.
+fn resolvers(cycle: &Cycle, counts: &[discovery::NameServerCounts], name: &str) -> Answer {
+    let mut text = String::new();
+    for group in cycle.plan.resolvers.iter().filter(|group| name.is_empty() || group.name == name) {
+        let _ = writeln!(text, "Resolvers section {}", group.name);
+        for server in counts.iter().filter(|server| server.resolvers == group.name) {
+            let _ = writeln!(text, " nameserver {}:", server.name);
+            name_server(&mut text, &server.counts);
+        }
+    }
+    match text.is_empty() && !name.is_empty() {
+        true => Answer::error("Can't find that resolvers section\n"),
+        false => Answer::data(text),
+    }
+}
+
+/// As HAProxy prints them. It counts aliases that lead nowhere and questions of type ANY apart; here the first
+/// are answers without records, and the others are not asked.
+fn name_server(text: &mut String, counts: &discovery::Counts) {
+    let lines = [
+        ("sent", counts.sent),
+        ("snd_error", counts.send_errors),
+        ("valid", counts.valid),
+        ("update", counts.updates),
+        ("cname", 0),
+        ("cname_error", 0),
+        ("any_err", 0),
+        ("nx", counts.missing),
+        ("timeout", counts.silent),
+        ("refused", counts.refused),
+        ("other", counts.other),
+        ("invalid", counts.invalid),
+        ("too_big", 0),
+        ("truncated", counts.cut),
+        ("outdated", counts.late),
+    ];
+    for (name, value) in lines {
+        let _ = writeln!(text, "  {:<12} {value}", format!("{name}:"));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::watcher::Watcher;
 use crate::worker::{Command, Handle};
 use crate::{limits, privileges};
 use admin::Reloaded;
+use discovery::Discovery;
 use health::Checks;
 use listener::Quota;
 use plan::{Plan, Problem, Problems};
@@ -63,6 +64,7 @@ struct Running {
     cycle: Arc<Cycle>,
     desk: Arc<Desk>,
     checks: Checks,
+    discovery: Discovery,
     workers: Vec<Handle>,
     pid_files: Vec<PathBuf>,
     notifier: Notifier,
@@ -162,13 +164,15 @@ impl Running {
         let cycle = Arc::new(Cycle::prepare(plan, &process, None, opened)?);
         process.set_log(cycle.log.clone());
         let checks = start_checks(&process, &watcher);
-        follow(&process, &checks, &cycle);
+        let discovery = start_discovery(&process);
+        follow(&process, &checks, &discovery, &cycle);
         let workers: Vec<Handle> = (0..threads)
             .map(|index| Handle::start(index, Arc::clone(&process)))
             .collect::<Result<_, _>>()
             .map_err(|error| failed("start a worker", error))?;
         watcher.set_workers(workers.iter().map(Handle::commands).collect());
         desk.begin(&process, &cycle, &checks, workers.iter().map(Handle::commands).collect());
+        desk.set_discovery(&discovery);
         let (ask, reloads) = unbounded_channel();
         desk.set_reloads(ask);
         process.set_startup_log(notes(&cycle.plan));
@@ -177,7 +181,18 @@ impl Running {
         for worker in &workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
         }
-        Ok(Running { process, cycle, desk, checks, workers, pid_files, notifier, sockets, reloads })
+        Ok(Running {
+            process,
+            cycle,
+            desk,
+            checks,
+            discovery,
+            workers,
+            pid_files,
+            notifier,
+            sockets,
+            reloads,
+        })
     }
 
     /// Serves until a signal ends it.
@@ -230,7 +245,7 @@ impl Running {
 
     fn swap(&mut self, cycle: Arc<Cycle>, begun: Instant) {
         self.process.set_log(cycle.log.clone());
-        follow(&self.process, &self.checks, &cycle);
+        follow(&self.process, &self.checks, &self.discovery, &cycle);
         self.sockets.follow(&cycle.plan, &self.desk);
         for worker in &self.workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
@@ -306,12 +321,25 @@ fn start_checks(process: &Arc<Process>, watcher: &Watcher) -> Checks {
     checks
 }
 
-/// Checks and health events follow a cycle.
-fn follow(process: &Process, checks: &Checks, cycle: &Cycle) {
+/// Starts the looking-up of servers' names.
+fn start_discovery(process: &Arc<Process>) -> Discovery {
+    let teller = Arc::clone(process);
+    let (discovery, task) =
+        Discovery::new(Box::new(move |pool, event| teller.pool_event(&pool.plan.name, event)));
+    tokio::task::spawn_local(task);
+    discovery
+}
+
+/// Checks, names of servers and health events follow a cycle.
+fn follow(process: &Process, checks: &Checks, discovery: &Discovery, cycle: &Cycle) {
+    for (server, address) in &cycle.moved {
+        server.set_address(address.clone());
+    }
     process.pool_logs.store(Arc::clone(&cycle.pool_logs));
     let pools: Vec<_> = cycle.pools.values().cloned().collect();
     let plan = &cycle.plan.process;
     checks.replace(&pools, plan.spread_checks_percent, &node_name(plan));
+    discovery.replace(&pools, &cycle.plan.resolvers);
 }
 
 /// Rates and load, every second.

@@ -187,12 +187,14 @@ fn server_view(
     let plan = &server.plan;
     let rates = process.rates.lock().of(&RateKey::Server(pool.plan.name.clone(), plan.name.clone()));
     let (address, port) = match server.address() {
+        // Without an address it still has the port it will have.
+        _ if server.is_unresolved() => ("-".to_owned(), plan.address.port()),
         ServerEndpoint::Tcp(address) => (address.ip().to_string(), address.port()),
         ServerEndpoint::Unix(path) => (path.display().to_string(), 0),
     };
-    let host = match &plan.address {
-        ServerAddress::Name(host, _) => Some(host.clone()),
-        _ => None,
+    let (host, service) = match &plan.address {
+        ServerAddress::Service(_) => (server.target(), server.host()),
+        _ => (server.host(), None),
     };
     let report = server.report();
     let idle = server.stats.sum(|cell| &cell.idle);
@@ -210,12 +212,13 @@ fn server_view(
         health: health(server, &report),
         admin: admin(server),
         disabled_by_file: server.admin_by(AdminCause::Config) == AdminState::Maintenance,
+        unresolved: server.is_unresolved(),
+        service,
         drained_by_agent: server.admin_by(AdminCause::Agent) == AdminState::Drain,
         agent_down: server.agent_health() == pool::Health::Down,
         tracked: plan.track.as_ref().map(ToString::to_string),
         inherits: server.admin_by(AdminCause::Tracked) != AdminState::Ready,
         told_rise: plan.told_rise,
-        unresolved: server.admin_by(AdminCause::Resolution) == AdminState::Maintenance,
         observed: plan.observe.is_some(),
         weight: server.effective_weight().into(),
         user_weight: server.weight().into(),

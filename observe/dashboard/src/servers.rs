@@ -98,7 +98,8 @@ fn state_line(pool: &PoolView, server: &ServerView) -> String {
         "0 0".to_owned(), // no forced ids
         text(server.host.as_ref()),
         server.port.to_string(),
-        "- 0".to_owned(), // no SRV record, no TLS
+        text(server.service.as_ref()),
+        "0".to_owned(), // no TLS
         check.map_or(0, |c| c.port).to_string(),
         text(check.and_then(|c| c.address.as_ref())),
         text(server.agent.as_ref().and_then(|a| a.address.as_ref())),

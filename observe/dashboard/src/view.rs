@@ -387,6 +387,8 @@ pub struct ServerView {
     pub told_rise: u32,
     /// Its traffic is observed (`observe`).
     pub observed: bool,
+    /// The service that its address comes from.
+    pub service: Option<String>,
     /// Weight in force (a slow start counts).
     pub weight: u64,
     /// Weight set by the user, 0 … 256.

@@ -145,6 +145,20 @@ pub enum ServerChange {
         from: String,
         /// `address:port` now.
         to: String,
+        /// Who said so.
+        by: String,
+    },
+    /// Its name leads to no address any more.
+    Unresolved {
+        /// Why.
+        reason: String,
+    },
+    /// Its name leads to an address again.
+    Resolved {
+        /// The name.
+        host: String,
+        /// It takes requests now; otherwise checks must pass first.
+        up: bool,
     },
 }
 
@@ -222,7 +236,9 @@ impl Event {
 impl ServerChange {
     fn severity(&self) -> Severity {
         match self {
-            ServerChange::Down(_) | ServerChange::Maintenance { was_up: true, .. } => Severity::Alert,
+            ServerChange::Down(_)
+            | ServerChange::Maintenance { was_up: true, .. }
+            | ServerChange::Unresolved { .. } => Severity::Alert,
             _ => Severity::Notice,
         }
     }
@@ -300,7 +316,13 @@ fn write_change(change: &ServerChange, usable: &Usable, f: &mut Formatter<'_>) -
         }
         ServerChange::Drain { via } => write!(f, "enters drain state{}. {}", Via(via), Online(usable)),
         ServerChange::DrainEnd { up } => write!(f, "is {} (leaving forced drain).", state(up)),
-        ServerChange::Address { from, to } => write!(f, "changed its address from {from} to {to}."),
+        ServerChange::Address { from, to, by } => write!(f, "changed its IP from {from} to {to} by {by}."),
+        ServerChange::Unresolved { reason } => {
+            write!(f, "is going DOWN for maintenance ({reason}). {}", Left(usable))
+        }
+        ServerChange::Resolved { host, up } => {
+            write!(f, "('{host}') is {}/READY (resolves again).", state(up))
+        }
     }
 }
 

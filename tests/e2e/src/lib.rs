@@ -22,6 +22,7 @@ pub mod client;
 pub mod databases;
 pub mod http;
 pub mod load;
+pub mod names;
 pub mod namespace;
 pub mod oracle;
 pub mod port;

@@ -43,6 +43,11 @@ impl Server {
         server
     }
 
+    /// Starts an instance on this address.
+    pub fn start_on(name: &str, address: SocketAddr) -> Self {
+        Self::start_at(name, address, &[], Vec::new())
+    }
+
     /// Starts an instance on an address of the neighbouring network.
     pub fn start_in(neighbour: &Neighbour, name: &str, address: SocketAddr) -> Self {
         Self::start_at(name, address, &[], neighbour.entering())

@@ -84,13 +84,13 @@ impl Pool {
     /// `previous` is the pool of the same name in the cycle before: servers with the same name and address
     /// keep what is known about them (health, admin state, weight set at run time, counters, requests in
     /// flight); others start fresh, and all do when the number of workers is another. `resolve` gives the
-    /// address of a name; without one the server waits in maintenance for
+    /// address of a server with a name; without one the server waits in maintenance for
     /// [`Server::set_address`].
     pub fn build(
         plan: &plan::Pool,
         workers: usize,
         previous: Option<&Pool>,
-        resolve: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+        resolve: &dyn Fn(&plan::Server) -> Option<SocketAddr>,
         observer: Arc<dyn Observer>,
     ) -> Pool {
         Pool::build_with_clock(plan, workers, previous, resolve, observer, Clock::system())
@@ -101,7 +101,7 @@ impl Pool {
         plan: &plan::Pool,
         workers: usize,
         previous: Option<&Pool>,
-        resolve: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+        resolve: &dyn Fn(&plan::Server) -> Option<SocketAddr>,
         observer: Arc<dyn Observer>,
         clock: Clock,
     ) -> Pool {
@@ -111,7 +111,7 @@ impl Pool {
         let house = household(plan, workers, previous, observer, clock);
         let server = |plan: &plan::Server| {
             let before = previous.and_then(|pool| pool.server(&plan.name));
-            Arc::new(Server::new(plan, &house, before.as_deref(), endpoint(&plan.address, resolve)))
+            Arc::new(Server::new(plan, &house, before.as_deref(), endpoint(plan, resolve)))
         };
         let servers: Vec<_> = plan.servers.iter().map(server).collect();
         Pool::over(Arc::new(plan.clone()), &servers, house, previous)
@@ -245,7 +245,7 @@ impl Pool {
         } else if roster.by_id(plan.id).is_some() {
             return Err(AddError::IdTaken);
         }
-        let server = Arc::new(Server::new(&plan, &self.house, None, endpoint(&plan.address, &|_, _| None)));
+        let server = Arc::new(Server::new(&plan, &self.house, None, endpoint(&plan, &|_| None)));
         server.set_admin(AdminState::Maintenance, AdminCause::Operator);
         server.state.join(Arc::downgrade(&self.core));
         let member = Member::new(&server, self.house.workers);
@@ -460,13 +460,15 @@ fn household(
 }
 
 fn endpoint(
-    address: &ServerAddress,
-    resolve: &dyn Fn(&str, u16) -> Option<SocketAddr>,
+    server: &plan::Server,
+    resolve: &dyn Fn(&plan::Server) -> Option<SocketAddr>,
 ) -> Option<ServerEndpoint> {
-    match address {
+    match &server.address {
         ServerAddress::Tcp(address) => Some(ServerEndpoint::Tcp(*address)),
         ServerAddress::Unix(path) => Some(ServerEndpoint::Unix(path.as_path().into())),
-        ServerAddress::Name(name, port) => resolve(name, *port).map(ServerEndpoint::Tcp),
+        ServerAddress::Name(..) | ServerAddress::MappedName(..) | ServerAddress::Service(_) => {
+            resolve(server).map(ServerEndpoint::Tcp)
+        }
         ServerAddress::MappedPort(ip, _) => Some(ServerEndpoint::Tcp(SocketAddr::new(*ip, 0))),
         ServerAddress::Transparent => {
             Some(ServerEndpoint::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)))

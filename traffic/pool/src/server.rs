@@ -117,6 +117,12 @@ pub(crate) struct State {
     /// Number of the last turn in which it was chosen (least connections).
     pub(crate) turn: AtomicU64,
     address: ArcSwap<ServerEndpoint>,
+    /// Name set at run time.
+    host: Mutex<Option<String>>,
+    /// Host of the service instance it is.
+    target: Mutex<Option<String>>,
+    /// Why its name leads to no address.
+    unresolved: Mutex<&'static str>,
     record: Mutex<Record>,
     report: ArcSwap<CheckReport>,
     agent_report: ArcSwap<CheckReport>,
@@ -272,7 +278,27 @@ impl Server {
         if before != address {
             self.changed(Change::Address);
         }
+        *self.state.unresolved.lock() = "";
         self.set_admin(AdminState::Ready, AdminCause::Resolution);
+    }
+
+    /// Its name leads to no address any more, for this reason: it goes into maintenance until
+    /// [`set_address`](Server::set_address).
+    pub fn lose_address(&self, reason: &'static str) {
+        if !self.is_unresolved() {
+            *self.state.unresolved.lock() = reason;
+            self.set_admin(AdminState::Maintenance, AdminCause::Resolution);
+        }
+    }
+
+    /// True when its name leads to no address.
+    pub fn is_unresolved(&self) -> bool {
+        self.admin_by(AdminCause::Resolution) == AdminState::Maintenance
+    }
+
+    /// Why its name leads to no address; empty when it does, or never did.
+    pub fn unresolved_reason(&self) -> &'static str {
+        *self.state.unresolved.lock()
     }
 
     /// True when a connection to `endpoint` is one to this server, as it is now.
@@ -282,21 +308,54 @@ impl Server {
 
     /// True when its address depends on where the client wanted to go.
     pub(crate) fn follows_client(&self) -> bool {
-        matches!(self.plan.address, ServerAddress::Transparent | ServerAddress::MappedPort(..))
+        match self.plan.address {
+            ServerAddress::Transparent | ServerAddress::MappedPort(..) | ServerAddress::MappedName(..) => {
+                matches!(**self.state.address.load(), ServerEndpoint::Tcp(address) if address.port() == 0)
+            }
+            _ => false,
+        }
     }
 
     /// Where to connect for a client that asked for `destination`. `None`: the plan says "where the client
     /// wanted to go" and that is not known.
     pub fn endpoint_for(&self, destination: Option<SocketAddr>) -> Option<ServerEndpoint> {
-        match (&self.plan.address, destination) {
-            (ServerAddress::Transparent, to) => to.map(ServerEndpoint::Tcp),
-            (ServerAddress::MappedPort(ip, offset), Some(to)) => {
-                let port = u16::try_from(i32::from(to.port()) + offset).ok()?;
-                Some(ServerEndpoint::Tcp(SocketAddr::new(*ip, port)))
+        let now = self.address();
+        // An address given at run time with a port of its own counts as it is.
+        let ServerEndpoint::Tcp(address) = now else { return Some(now) };
+        match &self.plan.address {
+            ServerAddress::Transparent if address.port() == 0 => destination.map(ServerEndpoint::Tcp),
+            ServerAddress::MappedPort(_, offset) | ServerAddress::MappedName(_, offset)
+                if address.port() == 0 =>
+            {
+                let port = u16::try_from(i32::from(destination?.port()) + offset).ok()?;
+                Some(ServerEndpoint::Tcp(SocketAddr::new(address.ip(), port)))
             }
-            (ServerAddress::MappedPort(..), None) => None,
-            _ => Some(self.address()),
+            _ => Some(now),
         }
+    }
+
+    /// The name that is looked up for it: the configured one, or what was set at run time.
+    pub fn host(&self) -> Option<String> {
+        let set = self.state.host.lock().clone();
+        set.or_else(|| self.plan.address.name().map(str::to_owned))
+    }
+
+    /// The host that its service leads to now; `None` = it is no instance of a service.
+    pub fn target(&self) -> Option<String> {
+        self.state.target.lock().clone()
+    }
+
+    /// It is this instance of its service now, or none.
+    pub fn set_target(&self, host: Option<&str>) {
+        let mut target = self.state.target.lock();
+        if target.as_deref() != host {
+            *target = host.map(str::to_owned);
+        }
+    }
+
+    /// Another name is looked up for it from now on; whoever looks names up must be told.
+    pub fn set_host(&self, host: String) {
+        *self.state.host.lock() = Some(host);
     }
 
     /// True when balancing may choose it: up, neither drained nor in maintenance, weight above 0.
@@ -701,6 +760,9 @@ impl State {
             last_answer_ms: AtomicU64::new(0),
             turn: AtomicU64::new(0),
             address: ArcSwap::from_pointee(endpoint.unwrap_or(unknown)),
+            host: Mutex::default(),
+            target: Mutex::default(),
+            unresolved: Mutex::new(""),
             record: Mutex::new(Record::new(house.clock.now_ms())),
             report: ArcSwap::from_pointee(CheckReport::default()),
             agent_report: ArcSwap::from_pointee(CheckReport::default()),

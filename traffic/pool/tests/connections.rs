@@ -16,7 +16,7 @@ fn pool_of(address: ServerAddress, change: impl FnOnce(&mut plan::Server)) -> Po
     let mut server = plan::Server::new(Place::none(), "s1", 1, address);
     change(&mut server);
     let plan = plan::Pool { servers: vec![server], tcp_keep_alive: true, ..plan::Pool::default() };
-    Pool::build(&plan, 1, None, &|_, _| None, Arc::new(NoObserver))
+    Pool::build(&plan, 1, None, &|_| None, Arc::new(NoObserver))
 }
 
 /// A listening server and the pool that leads to it.

@@ -47,7 +47,7 @@ fn build(balance: Balance, hash: HashKind, weights: &str) -> Pool {
     };
     let servers = weights.split(' ').enumerate().map(server).collect();
     let plan = plan::Pool { name: "b".into(), servers, balance, hash, ..plan::Pool::default() };
-    Pool::build(&plan, 1, None, &|_, _| None, Arc::new(NoObserver))
+    Pool::build(&plan, 1, None, &|_| None, Arc::new(NoObserver))
 }
 
 fn balance(word: &str) -> Balance {

@@ -42,7 +42,7 @@ impl World {
     fn new(seed: u64) -> World {
         let mut random = Rng::with_seed(seed);
         let plan = some_plan(&mut random);
-        let pool = Arc::new(Pool::build(&plan, 1, None, &|_, _| None, Arc::new(NoObserver)));
+        let pool = Arc::new(Pool::build(&plan, 1, None, &|_| None, Arc::new(NoObserver)));
         World { seed, random, plan, pool, slots: Vec::new(), waiting: Vec::new() }
     }
 
@@ -138,8 +138,7 @@ impl World {
     fn reload(&mut self) {
         let fresh = some_plan(&mut self.random);
         self.plan = plan::Pool { balance: self.plan.balance.clone(), hash: self.plan.hash, ..fresh };
-        self.pool =
-            Arc::new(Pool::build(&self.plan, 1, Some(&self.pool), &|_, _| None, Arc::new(NoObserver)));
+        self.pool = Arc::new(Pool::build(&self.plan, 1, Some(&self.pool), &|_| None, Arc::new(NoObserver)));
     }
 
     /// Takes the places that were given to those who wait; they are given in order.
@@ -234,7 +233,7 @@ fn four_threads_share_three_places() {
         server.max_connections = Some(limit);
         plan.servers.push(server);
     }
-    let pool = Arc::new(Pool::build(&plan, 4, None, &|_, _| None, Arc::new(NoObserver)));
+    let pool = Arc::new(Pool::build(&plan, 4, None, &|_| None, Arc::new(NoObserver)));
     let most = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for worker in 0..4 {

@@ -60,5 +60,5 @@ fn build(balance: &Balance, limit: Option<u32>, workers: usize) -> Pool {
     };
     let servers = (1..=3).map(server).collect();
     let plan = plan::Pool { servers, balance: balance.clone(), ..plan::Pool::default() };
-    Pool::build(&plan, workers, None, &|_, _| None, Arc::new(NoObserver))
+    Pool::build(&plan, workers, None, &|_| None, Arc::new(NoObserver))
 }

@@ -33,11 +33,11 @@ fn plan(servers: u32, change: impl FnOnce(&mut plan::Pool)) -> plan::Pool {
 }
 
 fn run(plan: &plan::Pool) -> Arc<Pool> {
-    Arc::new(Pool::build(plan, 4, None, &|_, _| None, Arc::new(NoObserver)))
+    Arc::new(Pool::build(plan, 4, None, &|_| None, Arc::new(NoObserver)))
 }
 
 fn reload(plan: &plan::Pool, previous: &Pool) -> Arc<Pool> {
-    Arc::new(Pool::build(plan, 4, Some(previous), &|_, _| None, Arc::new(NoObserver)))
+    Arc::new(Pool::build(plan, 4, Some(previous), &|_| None, Arc::new(NoObserver)))
 }
 
 /// A pool whose clock is turned by hand, from 1 000 000 ms on.
@@ -47,7 +47,7 @@ fn run_by_hand(plan: &plan::Pool) -> (Arc<Pool>, Arc<AtomicU64>) {
         let now = Arc::clone(&now);
         move || now.load(Relaxed)
     });
-    let pool = Pool::build_with_clock(plan, 4, None, &|_, _| None, Arc::new(NoObserver), clock);
+    let pool = Pool::build_with_clock(plan, 4, None, &|_| None, Arc::new(NoObserver), clock);
     (Arc::new(pool), now)
 }
 
@@ -510,8 +510,13 @@ fn names_wait_for_an_address() {
     let address = ServerEndpoint::Tcp(([10, 0, 0, 1], 80).into());
     server(&pool, "s1").set_address(address.clone());
     assert_eq!(served(&pool, &ASK).server().address(), address);
-    let known =
-        Pool::build(&words, 1, None, &|_, port| Some(([10, 0, 0, 2], port).into()), Arc::new(NoObserver));
+    let known = Pool::build(
+        &words,
+        1,
+        None,
+        &|s| Some(([10, 0, 0, 2], s.address.port()).into()),
+        Arc::new(NoObserver),
+    );
     assert_eq!(server(&known, "s1").address().to_string(), "10.0.0.2:80");
 }
 
@@ -592,7 +597,7 @@ impl Observer for Heard {
 #[test]
 fn the_observer_hears_each_change_once() {
     let heard = Arc::new(Heard::default());
-    let pool = Pool::build(&plan(1, |_| ()), 1, None, &|_, _| None, heard.clone());
+    let pool = Pool::build(&plan(1, |_| ()), 1, None, &|_| None, heard.clone());
     let s1 = server(&pool, "s1");
     s1.note_outcome(Outcome::Status(503));
     s1.set_health(Health::Down);

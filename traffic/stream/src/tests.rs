@@ -136,7 +136,7 @@ fn start(setup: Setup, servers: Vec<TcpListener>, log: std::path::PathBuf) -> Wo
     let worker = Worker::new(0);
     tokio::task::spawn_local(worker.deadlines.clone().sweep());
     let hub = LogHub::start().unwrap();
-    let pool = Arc::new(Pool::build(&pool, 1, None, &|_, _| None, Arc::new(NoObserver)));
+    let pool = Arc::new(Pool::build(&pool, 1, None, &|_| None, Arc::new(NoObserver)));
     let (stats, process) = (Arc::new(SiteStats::new(1)), Arc::new(ProcessStats::new(1, 0)));
     let identity = LogIdentity { tag: "test".to_owned(), hostname: None, pid: 1 };
     let site = Arc::new(Site {

@@ -3,6 +3,7 @@
 
 use super::check::CheckDraft;
 use super::format;
+use super::resolvers;
 use super::scene::{Kind, LineFormat, Proxy, Scene, Shared};
 use crate::formats;
 use plan::listener::BindAddress;
@@ -22,6 +23,7 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
         draft.pools.extend(pool);
     }
     draft.tables = super::tables::finish(&mut shared);
+    finish_resolvers(&mut shared, &mut draft);
     draft.process = shared.process;
     draft.lists = shared.lists.take();
     draft.notes = shared.notes;
@@ -29,6 +31,15 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
     check_references(&mut draft, shared.references.into_inner());
     draft.problems.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
     draft
+}
+
+/// Name servers that servers ask, also those that are there without being written.
+fn finish_resolvers(shared: &mut Shared<'_>, draft: &mut Draft) {
+    let mut servers = draft.pools.iter().flat_map(|pool| &pool.servers);
+    let wanted = servers.any(|server| server.lookup.resolvers.as_deref() == Some("default"));
+    resolvers::add_by_itself(shared, wanted);
+    resolvers::warn_about_empty(shared);
+    draft.resolvers = std::mem::take(&mut shared.resolvers);
 }
 
 /// Sections named by expressions must exist.
@@ -116,8 +127,8 @@ fn check_checks(shared: &mut Shared<'_>, proxy: &Proxy) {
         return;
     }
     for server in checked {
-        use plan::ServerAddress::{Name, Tcp, Unix};
-        let ported = matches!(server.address, Tcp(_) | Name(..) | Unix(_));
+        use plan::ServerAddress::{Name, Service, Tcp, Unix};
+        let ported = matches!(server.address, Tcp(_) | Name(..) | Service(_) | Unix(_));
         if !ported && server.check.as_ref().is_some_and(|check| check.port.is_none()) {
             let what = format!("the server '{}' is checked but has no port", server.name);
             wrong(&server.place, what, "give its address a port, or add 'port N' for the checks");

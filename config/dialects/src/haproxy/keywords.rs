@@ -68,6 +68,8 @@ pub(super) enum SectionKind {
     Userlist,
     /// Error pages by name.
     HttpErrors,
+    /// Name servers.
+    Resolvers,
     /// Known, not there yet.
     NotYet,
 }
@@ -94,7 +96,7 @@ pub(super) const SECTIONS: &[Entry<SectionKind>] = &[
     entry!("mailers", ANY, SectionKind::NotYet, "mail servers for alerts"),
     entry!("peers", ANY, SectionKind::NotYet, "other balancers that share tables"),
     entry!("program", ANY, SectionKind::NotYet, "a program to run beside"),
-    entry!("resolvers", ANY, SectionKind::NotYet, "name servers"),
+    entry!("resolvers", ANY, SectionKind::Resolvers, "name servers"),
     entry!("ring", ANY, SectionKind::NotYet, "a buffer of log lines"),
     entry!("traces", ANY, SectionKind::NotYet, "traces"),
     entry!("userlist", ANY, SectionKind::Userlist, "users that may authenticate"),
@@ -249,6 +251,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("rspirep", P, rules::old::rsprep, "old: http-response replace-header"),
     entry!("rsprep", P, rules::old::rsprep, "old: http-response replace-header"),
     entry!("server", B, server::server, "server NAME ADDRESS[:PORT] [OPTIONS…]"),
+    entry!(
+        "server-template",
+        B,
+        server::server_template,
+        "server-template PREFIX NUMBER NAME[:PORT] [OPTIONS…]: so many servers of one name"
+    ),
     entry!("source", D | B, proxy::source, "source ADDRESS[:PORT]: local address towards servers"),
     entry!("srvtimeout", D | B, timeouts::old_server, "old: timeout server"),
     entry!("stats", ANY, stats::stats, "stats enable | uri | auth | …: the statistics page"),
@@ -322,7 +330,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("rspdeny", "use 'http-response deny if …'"),
     ("rspideny", "use 'http-response deny if …'"),
     ("server-state-file-name", ""),
-    ("server-template", "write one 'server' line for each address"),
     ("srvtcpka-cnt", ""),
     ("srvtcpka-idle", ""),
     ("srvtcpka-intvl", ""),

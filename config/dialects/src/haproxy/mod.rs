@@ -27,9 +27,11 @@ mod global;
 mod keywords;
 mod lists;
 mod logs;
+mod lookup;
 mod options;
 mod pages;
 mod proxy;
+mod resolvers;
 mod rules;
 mod said;
 mod sample;
@@ -74,6 +76,7 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
         external_checks: None,
+        resolvers: Vec::new(),
         references: RefCell::new(Vec::new()),
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
@@ -111,6 +114,7 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
         external_checks: None,
+        resolvers: Vec::new(),
         references: RefCell::new(Vec::new()),
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
@@ -153,6 +157,7 @@ impl Reader<'_> {
         match kind {
             Some(SectionKind::Global) => global::read(&mut self.shared, section),
             Some(SectionKind::Proxy(kind)) => self.proxy(kind, section),
+            Some(SectionKind::Resolvers) => resolvers::read(&mut self.shared, section),
             Some(SectionKind::Userlist | SectionKind::HttpErrors) | None => {}
             Some(SectionKind::NotYet) => {
                 let what = format!("the section '{}'", section.head.text(0));

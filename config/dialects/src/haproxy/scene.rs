@@ -35,6 +35,8 @@ pub(super) struct Shared<'s> {
     pub http_errors: HashMap<String, super::pages::ErrorFiles>,
     /// Checks by a program are allowed; true when they inherit the environment.
     pub external_checks: Option<bool>,
+    /// Name servers.
+    pub resolvers: Vec<plan::Resolvers>,
     /// Sections that are named before it is known whether they exist.
     pub references: RefCell<Vec<Reference>>,
     /// Stick tables.

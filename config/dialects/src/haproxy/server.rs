@@ -2,9 +2,11 @@
 
 use super::address::{self, Host, Ports, Written};
 use super::keywords::{self, ANY, Entry};
+use super::lookup;
 use super::said::{Cursor, Done, Said};
 use super::scene::{Scene, Shared};
 use super::units;
+use plan::Lookup;
 use plan::check::{AgentCheck, Check};
 use plan::listener::ProxyVersion;
 use plan::pool::{Observe, ObserveAction, ObserveLayer, Server, ServerAddress, Tracked};
@@ -44,6 +46,7 @@ pub(super) struct ServerSettings {
     redirect_prefix: Option<String>,
     non_stick: bool,
     id: Option<u32>,
+    lookup: Lookup,
 }
 
 type Set = fn(&mut Scene<'_, '_>, &mut ServerSettings, &mut Cursor<'_>) -> Done;
@@ -85,7 +88,7 @@ pub(super) const SERVER: &[Entry<Set>] = &[
         "time between checks while changing"
     ),
     entry!("id", |_, v, c| number(&mut v.id, c), "number in statistics"),
-    entry!("init-addr", init_addr, "how its address is found at the start"),
+    entry!("init-addr", |_, v, c| lookup::first(&mut v.lookup, c), "how its address is found at the start"),
     entry!("inter", inter, "time between checks"),
     entry!("log-proto", tuning_with_word, "syslog transport"),
     entry!("max-reuse", tuning_with_word, "requests on one connection"),
@@ -119,8 +122,26 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("port", |_, v, c| port(&mut v.schedule.port, c), "port to check instead of the server's"),
     entry!("proto", proto, "protocol spoken"),
     entry!("redir", |_, v, c| word(&mut v.redirect_prefix, c), "redirects there instead of proxying"),
-    entry!("resolve-net", tuning_with_word, "preferred networks of a looked up address"),
-    entry!("resolve-prefer", tuning_with_word, "preferred family of a looked up address"),
+    entry!(
+        "resolve-net",
+        |_, v, c| lookup::networks(&mut v.lookup, c),
+        "preferred networks of a looked up address"
+    ),
+    entry!(
+        "resolve-opts",
+        |_, v, c| lookup::options(&mut v.lookup, c),
+        "allow-dup-ip, ignore-weight, prevent-dup-ip"
+    ),
+    entry!(
+        "resolve-prefer",
+        |_, v, c| lookup::prefer(&mut v.lookup, c),
+        "preferred family of a looked up address"
+    ),
+    entry!(
+        "resolvers",
+        |_, v, c| lookup::resolvers(&mut v.lookup, c),
+        "name servers that are asked at run time"
+    ),
     entry!(
         "rise",
         |_, v, c| c.number_in("a number", 1, 1000).map(|n| v.schedule.rise = n as u32),
@@ -199,8 +220,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("namespace", ""),
     ("no-sni-auto", ""),
     ("proxy-v2-options", "use 'send-proxy-v2'"),
-    ("resolve-opts", ""),
-    ("resolvers", "names are looked up once, at the start; remove the option"),
     ("send-proxy-v2-ssl", "use 'send-proxy-v2'"),
     ("send-proxy-v2-ssl-cn", "use 'send-proxy-v2'"),
     ("set-proxy-v2-tlv-fmt", ""),
@@ -226,6 +245,49 @@ pub(super) fn server(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done
     if let Some(bad) = units::bad_in_name(name) {
         return Err(Said::new(format!("'{bad}' may not stand in the server name '{name}'")).at(1));
     }
+    let address = read_address(scene, cursor)?;
+    let mut settings = scene.proxy.server.clone();
+    read_options(scene, &mut settings, cursor)?;
+    let server = settings.server(cursor, &scene.proxy.name, name, address)?;
+    scene.proxy.pool.servers.push(server);
+    Ok(())
+}
+
+/// `server-template PREFIX NUMBER|LOW-HIGH NAME[:PORT] OPTIONS…`: so many servers of one name.
+pub(super) fn server_template(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let prefix = cursor.text("a prefix, a number and a host name")?;
+    if let Some(bad) = units::bad_in_name(prefix) {
+        return Err(Said::new(format!("'{bad}' may not stand in the server name '{prefix}'")).at(1));
+    }
+    let range = cursor.text("a number of servers")?;
+    let (low, high) = template_range(range).ok_or_else(|| {
+        cursor.wrong(range, &format!("a number up to {MAX_TEMPLATE}, or a range such as 1-3"))
+    })?;
+    let address = read_address(scene, cursor)?;
+    let mut settings = scene.proxy.server.clone();
+    read_options(scene, &mut settings, cursor)?;
+    if settings.id.is_some() {
+        return Err(Said::new("the servers of a template cannot share one 'id'").hint("remove it"));
+    }
+    for number in low..=high {
+        let server = settings.clone().server(cursor, &scene.proxy.name, &format!("{prefix}{number}"), address.clone())?;
+        scene.proxy.pool.servers.push(server);
+    }
+    Ok(())
+}
+
+/// Servers that one template may make: a slip of the pen must not fill the memory.
+const MAX_TEMPLATE: u32 = 10_000;
+
+fn template_range(text: &str) -> Option<(u32, u32)> {
+    let (low, high) = match text.split_once('-') {
+        Some((low, high)) => (low.parse().ok()?, high.parse().ok()?),
+        None => (1, text.parse().ok()?),
+    };
+    (low <= high && high > 0 && high - low < MAX_TEMPLATE).then_some((low, high))
+}
+
+fn read_address(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<ServerAddress> {
     let at = cursor.at;
     let text = cursor.text("an address such as 10.0.0.1:80")?;
     let read = address::read(text, &scene.shared.environment).map_err(|said| said.at(at))?;
@@ -233,12 +295,7 @@ pub(super) fn server(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done
         let what = format!("the variable '{variable}' is not set and counts as empty");
         scene.shared.note(cursor.line.place(at), what);
     }
-    let address = server_address(read.written, text).map_err(|said| said.at(at))?;
-    let mut settings = scene.proxy.server.clone();
-    read_options(scene, &mut settings, cursor)?;
-    let server = settings.server(cursor, &scene.proxy.name, name, address)?;
-    scene.proxy.pool.servers.push(server);
-    Ok(())
+    server_address(read.written, text).map_err(|said| said.at(at))
 }
 
 fn server_address(written: Written, text: &str) -> Done<ServerAddress> {
@@ -259,11 +316,10 @@ fn server_address(written: Written, text: &str) -> Done<ServerAddress> {
         (Host::Address(ip), Ports::Range(0, _) | Ports::Missing) => Ok(ServerAddress::MappedPort(ip, 0)),
         (Host::Address(ip), Ports::Range(port, _)) => Ok(ServerAddress::Tcp(SocketAddr::new(ip, port))),
         (Host::Address(ip), Ports::Offset(offset)) => Ok(ServerAddress::MappedPort(ip, offset)),
+        (Host::Name(name), _) if name.starts_with('_') => Ok(ServerAddress::Service(name)),
         (Host::Name(name), Ports::Range(port, _)) if port > 0 => Ok(ServerAddress::Name(name, port)),
-        (Host::Name(name), _) => {
-            Err(Said::not_yet(format!("a server by name without a fixed port ('{text}')"))
-                .hint(format!("add the port: {name}:80")))
-        }
+        (Host::Name(name), Ports::Offset(offset)) => Ok(ServerAddress::MappedName(name, offset)),
+        (Host::Name(name), _) => Ok(ServerAddress::MappedName(name, 0)),
     }
 }
 
@@ -281,6 +337,7 @@ impl ServerSettings {
         }
         let mut server = Server::new(cursor.line.place(0), name, self.id.unwrap_or(0), address);
         server.agent = self.agent_check();
+        server.lookup = self.lookup;
         server.check = self.check.then_some(schedule);
         server.weight = self.weight.unwrap_or(1);
         server.backup = self.backup;
@@ -466,21 +523,6 @@ fn on_marked_up(_: &mut Scene<'_, '_>, settings: &mut ServerSettings, cursor: &m
         "shutdown-backup-sessions" => set(&mut settings.cut_backups_when_up, true),
         other => Err(cursor.wrong(other, "shutdown-backup-sessions")),
     }
-}
-
-/// Names are looked up once, at the start: `libc`, `none` and `last` all come to that.
-fn init_addr(scene: &mut Scene<'_, '_>, _: &mut ServerSettings, cursor: &mut Cursor<'_>) -> Done {
-    let list = cursor.text("a list of last, libc, none")?;
-    for way in list.split(',') {
-        if !matches!(way, "last" | "libc" | "none") {
-            return Err(match way.parse::<IpAddr>() {
-                Ok(_) => Said::not_yet(format!("'init-addr {way}' (a fixed address)")).at(cursor.at - 1),
-                Err(_) => cursor.wrong(way, "last, libc or none"),
-            });
-        }
-    }
-    scene.no_effect(cursor.line, cursor.at - 2, "names are looked up when the proxy starts");
-    Ok(())
 }
 
 fn proto(_: &mut Scene<'_, '_>, _: &mut ServerSettings, cursor: &mut Cursor<'_>) -> Done {

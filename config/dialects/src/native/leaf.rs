@@ -452,16 +452,25 @@ fn server(text: &str) -> Option<ServerAddress> {
     if let Ok(address) = text.parse() {
         return Some(ServerAddress::Tcp(address));
     }
+    if text.starts_with('_') && is_name(text) {
+        return Some(ServerAddress::Service(text.to_owned()));
+    }
     let (host, port) = text.rsplit_once(':')?;
+    if port.starts_with(['+', '-']) && is_name(host) && host.parse::<IpAddr>().is_err() {
+        return Some(ServerAddress::MappedName(host.to_owned(), port.parse().ok()?));
+    }
     if port.starts_with(['+', '-']) {
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         return Some(ServerAddress::MappedPort(host.parse().ok()?, port.parse().ok()?));
     }
-    let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if named && host.parse::<IpAddr>().is_err() {
+    if is_name(host) && host.parse::<IpAddr>().is_err() {
         return Some(ServerAddress::Name(host.to_owned(), port.parse().ok()?));
     }
     None
+}
+
+fn is_name(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 fn server_text(address: &ServerAddress) -> String {

@@ -22,6 +22,7 @@ mod pages;
 mod pool;
 mod process;
 mod reader;
+mod resolver;
 mod rules;
 mod site;
 mod steps;
@@ -36,7 +37,7 @@ use crate::MAX_FILE_BYTES;
 use emit::Out;
 use form::{Fieldset, read_into, written};
 use plan::draft::nearest;
-use plan::{Draft, Place, Pool, Problem, Problems, Site};
+use plan::{Draft, Place, Pool, Problem, Problems, Resolvers, Site};
 use reader::{Named, Reader};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -104,7 +105,8 @@ fn read_top<'s>(root: &'s Node, draft: &mut Draft, reader: &mut Reader<'s>) {
     let Kind::Map(entries) = &root.kind else {
         return reader.problem(root.spot, "a map is expected here", "begin with 'sites:'");
     };
-    const SECTIONS: &[&str] = &["process", "log", "users", "conditions", "maps", "sites", "pools"];
+    const SECTIONS: &[&str] =
+        &["process", "log", "users", "conditions", "maps", "resolvers", "sites", "pools"];
     for (key, _) in entries.iter().filter(|(key, _)| !SECTIONS.contains(&key.text.as_str())) {
         let hint = match nearest(&key.text, SECTIONS.iter().copied()) {
             hint if hint.is_empty() => format!("known here: {}", SECTIONS.join(", ")),
@@ -126,6 +128,7 @@ fn read_top<'s>(root: &'s Node, draft: &mut Draft, reader: &mut Reader<'s>) {
     read_names(section, reader);
     read_sites(section("sites"), draft, reader);
     read_pools(section("pools"), draft, reader);
+    read_resolvers(section("resolvers"), draft, reader);
 }
 
 /// Makes the parts that have names known, then reads them all.
@@ -191,6 +194,17 @@ fn read_pools(node: Option<&Node>, draft: &mut Draft, reader: &mut Reader<'_>) {
     }
 }
 
+fn read_resolvers(node: Option<&Node>, draft: &mut Draft, reader: &mut Reader<'_>) {
+    for (key, node) in named_entries(node, reader) {
+        let mut resolvers = Resolvers::blank();
+        if read_into(&mut resolvers, node, reader) {
+            resolvers.place = reader.place(key.spot);
+            resolvers.name.clone_from(&key.text);
+            draft.resolvers.push(resolvers);
+        }
+    }
+}
+
 /// The numbers that pools have when they say none.
 struct PoolIds {
     sites: HashMap<String, u32>,
@@ -225,8 +239,9 @@ fn write_top(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
     }
     let sites = write_sites(plan, writer);
     let pools = write_pools(plan, writer);
+    let resolvers = write_resolvers(plan, writer);
     entries.extend(writer.sections());
-    for (name, section) in [("sites", sites), ("pools", pools)] {
+    for (name, section) in [("resolvers", resolvers), ("sites", sites), ("pools", pools)] {
         if !section.is_empty() {
             entries.push((name.to_owned(), Out::Map(section).block()));
         }
@@ -249,6 +264,14 @@ fn write_pools(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
     for pool in &plan.pools {
         writer.id = ids.next(&pool.name);
         entry(&mut entries, "pools", &pool.name, pool, writer);
+    }
+    entries
+}
+
+fn write_resolvers(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
+    let mut entries = Vec::new();
+    for resolvers in &plan.resolvers {
+        entry(&mut entries, "resolvers", &resolvers.name, resolvers, writer);
     }
     entries
 }

@@ -192,6 +192,7 @@ impl Fieldset for ServerForm {
             name: _,
             id,
             address,
+            lookup,
             check,
             agent,
             weight,
@@ -215,6 +216,7 @@ impl Fieldset for ServerForm {
         } = &mut self.server;
         f.unsaid(*non_stick, "a server that stick tables never remember");
         f.required("address", address);
+        f.value("lookup", lookup, &plan::Lookup::default());
         f.id(id);
         f.value("weight", weight, &1);
         f.flag("backup", backup);

@@ -79,7 +79,7 @@ impl Story {
     }
 
     fn build(&self, plan: &plan::Pool, before: Option<&Pool>) -> Arc<Pool> {
-        Arc::new(Pool::build(plan, 1, before, &|_, _| None, self.checks.observer()))
+        Arc::new(Pool::build(plan, 1, before, &|_| None, self.checks.observer()))
     }
 
     fn start(&self, plan: &plan::Pool) -> Arc<Pool> {

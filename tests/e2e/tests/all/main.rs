@@ -26,6 +26,7 @@ mod inspection;
 mod limits;
 mod logs;
 mod metrics;
+mod names;
 mod oracle;
 mod page;
 mod reloads;

@@ -12,6 +12,7 @@ use plan::network::{Network, Networks};
 use plan::pages::{Answer, AnswerBody, ErrorPage, ErrorPages};
 use plan::pool::*;
 use plan::process::{Process, RuntimeLevel, RuntimeSocket};
+use plan::resolver::*;
 use plan::rule::*;
 use plan::site::*;
 use plan::{Draft, Mode, Place};
@@ -29,6 +30,7 @@ pub(super) fn plan() -> Draft {
         process: process(),
         sites: vec![site(&shared), plain_site(&shared)],
         pools: pools(),
+        resolvers: resolvers(),
         ..Draft::default()
     }
 }
@@ -930,8 +932,48 @@ fn full_pool() -> Pool {
     }
 }
 
+fn resolvers() -> Vec<Resolvers> {
+    let server = |name: &str, address: &str, transport| NameServer {
+        name: name.to_owned(),
+        address: address.parse().unwrap(),
+        transport,
+    };
+    vec![Resolvers {
+        servers: vec![
+            server("ns1", "10.0.0.53:53", Transport::Tcp),
+            server("10.0.0.54", "10.0.0.54:53", Transport::Udp),
+        ],
+        tries: 5,
+        interval: Duration::from_secs(9),
+        patience: Duration::from_secs(2),
+        hold: Hold {
+            valid: Duration::from_secs(1),
+            missing: Duration::from_secs(2),
+            silent: seconds(3),
+            refused: seconds(4),
+            other: seconds(5),
+            obsolete: Duration::from_secs(6),
+        },
+        payload_bytes: 8192,
+        ..Resolvers::new(Place::none(), "dns")
+    }]
+}
+
 fn servers(check: &Check) -> Vec<Server> {
     let full = Server {
+        lookup: Lookup {
+            resolvers: some("dns"),
+            prefer: Family::V4,
+            networks: networks(&["10.0.0.0/8"]),
+            shared: true,
+            ignore_weight: true,
+            first: vec![
+                FirstAddress::Last,
+                FirstAddress::System,
+                FirstAddress::Fixed("10.0.0.8".parse().unwrap()),
+                FirstAddress::None,
+            ],
+        },
         check: Some(check.clone()),
         agent: Some(AgentCheck {
             port: 99,
@@ -962,6 +1004,8 @@ fn servers(check: &Check) -> Vec<Server> {
     vec![
         full,
         checked(server("b", 2, ServerAddress::Name("app.test".into(), 80))),
+        checked(server("b2", 12, ServerAddress::MappedName("app.test".into(), 0))),
+        checked(server("b3", 13, ServerAddress::Service("_http._tcp.app.test".into()))),
         checked(server("80", 3, ServerAddress::Unix("/run/app.sock".into()))),
         checked(server("d", 4, ServerAddress::MappedPort("10.0.0.4".parse().unwrap(), 0))),
         checked(server("e", 5, ServerAddress::MappedPort("::1".parse().unwrap(), -8))),
