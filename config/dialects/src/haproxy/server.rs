@@ -270,7 +270,12 @@ pub(super) fn server_template(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>
         return Err(Said::new("the servers of a template cannot share one 'id'").hint("remove it"));
     }
     for number in low..=high {
-        let server = settings.clone().server(cursor, &scene.proxy.name, &format!("{prefix}{number}"), address.clone())?;
+        let server = settings.clone().server(
+            cursor,
+            &scene.proxy.name,
+            &format!("{prefix}{number}"),
+            address.clone(),
+        )?;
         scene.proxy.pool.servers.push(server);
     }
     Ok(())
