@@ -3,7 +3,7 @@
 use crate::{background, run, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use supervisor::{Input, Options};
+use supervisor::{Input, Options, Replaces};
 
 /// Version whose language is spoken, as `-v` and `-cc` tell it.
 const VERSION: &str = dialects::haproxy::VERSION;
@@ -19,6 +19,15 @@ struct Asked {
     condition: Option<String>,
     pid_file: Option<PathBuf>,
     max_connections: Option<u32>,
+    /// Limit of frontends that set none.
+    site_connections: Option<u32>,
+    memory_mb: Option<u32>,
+    /// Socket of a process whose listeners are to be taken over.
+    old_socket: Option<String>,
+    replaces: Option<Replaces>,
+    /// Master and worker.
+    master: bool,
+    master_socket: Option<String>,
     zero_warning: bool,
     quiet: bool,
     /// Leave the foreground.
@@ -59,10 +68,11 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 }
 
 const USAGE: &str = "usage: haproxy [-f FILE|DIR]… [-c] [-d] [-D] [-W] [-Ws] [-db] [-p PIDFILE] [-m MB] [-n MAXCONN] \
-                     [-L NAME] [-C DIR] [-q] [-V] [-v] [-vv] [-cc CONDITION] [-- FILE…]";
+                     [-N MAXCONN] [-S SOCKET] [-sf|-st PID…] [-L NAME] [-C DIR] [-q] [-V] [-v] [-vv] [-cc CONDITION] [-- FILE…]";
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut asked = Asked::default();
+    let mut arguments = arguments.peekable();
     while let Some(argument) = arguments.next() {
         let mut value = |what: &str| arguments.next().ok_or_else(|| format!("{argument} needs {what}"));
         match argument.as_str() {
@@ -71,14 +81,21 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "-cc" => asked.condition = Some(value("a condition")?),
             "-p" => asked.pid_file = Some(value("a file")?.into()),
             "-C" => asked.folder = Some(value("a folder")?.into()),
-            "-n" => {
-                let text = value("a number")?;
-                asked.max_connections =
-                    Some(text.parse().map_err(|_| format!("-n: '{text}' is not a number"))?);
+            "-S" => asked.master_socket = Some(value("an address")?),
+            "-L" => drop(value("a name")?),
+            "-n" => asked.max_connections = Some(number(&argument, &value("a number")?)?),
+            "-N" => asked.site_connections = Some(number(&argument, &value("a number")?)?),
+            "-m" => asked.memory_mb = Some(number(&argument, &value("a number")?)?),
+            "-x" => asked.old_socket = Some(value("a socket")?),
+            "-sf" | "-st" => {
+                let mut processes = Vec::new();
+                while let Some(pid) = arguments.next_if(|next| next.parse::<i32>().is_ok_and(|pid| pid > 0)) {
+                    processes.extend(pid.parse::<i32>());
+                }
+                // Without a number there is nobody to replace: scripts write `-sf $(cat PIDFILE)`.
+                let replaces = Replaces { processes, gracefully: argument == "-sf" };
+                asked.replaces = Some(replaces).filter(|replaces| !replaces.processes.is_empty());
             }
-            "-L" | "-m" | "-N" | "-S" | "-x" => drop(value("a value")?),
-            // Process ids of an instance to be replaced: ours reloads in place, so there is none.
-            "-sf" | "-st" => break,
             "-V" => asked.verbose = true,
             "-v" => asked.version = Some(Detail::Short),
             "-vv" => asked.version = Some(Detail::Long),
@@ -86,14 +103,20 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "-dW" => asked.zero_warning = true,
             "--" => asked.files.extend(arguments.by_ref().map(PathBuf::from)),
             "-D" => asked.daemon = true,
-            "-d" | "-db" | "-Ws" => asked.foreground = true,
-            "-W" | "-dI" | "-dD" | "-dr" | "-dR" | "-dS" | "-dF" | "-dZ" | "-de" | "-dp" | "-dV" | "-dG"
-            | "-dC" | "-dL" | "-dT" => {}
+            "-d" | "-db" => asked.foreground = true,
+            "-W" => asked.master = true,
+            "-Ws" => (asked.master, asked.foreground) = (true, true),
+            "-dI" | "-dD" | "-dr" | "-dR" | "-dS" | "-dF" | "-dZ" | "-de" | "-dp" | "-dV" | "-dG" | "-dC"
+            | "-dL" | "-dT" | "-dk" => {}
             other if other.starts_with("-dM") || other.starts_with("-dK") => {}
             other => return Err(format!("unknown option '{other}'")),
         }
     }
     Ok(asked)
+}
+
+fn number(option: &str, text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("{option}: '{text}' is not a number"))
 }
 
 fn input(asked: &Asked) -> Input {
@@ -128,7 +151,20 @@ fn start(asked: Asked) -> ExitCode {
         say::err(&format!("haproxy: no configuration file\n{USAGE}"));
         return ExitCode::from(1);
     }
+    notices(&asked);
+    let master_socket = match asked.master_socket.as_deref().map(dialects::haproxy::master_socket).transpose()
+    {
+        Ok(socket) => socket.filter(|_| asked.master),
+        Err(problems) => {
+            problems.iter().for_each(|problem| say::err(&format!("[ALERT] {problem}")));
+            return ExitCode::from(1);
+        }
+    };
     run::with(&Options {
+        master: asked.master,
+        master_socket,
+        replaces: asked.replaces.clone(),
+        site_connections: asked.site_connections,
         input: input(&asked),
         name: "haproxy".into(),
         pid_file: asked.pid_file,
@@ -136,6 +172,26 @@ fn start(asked: Asked) -> ExitCode {
         max_connections: asked.max_connections,
         quiet: asked.quiet,
     })
+}
+
+/// What the command line asks for and does not get.
+fn notices(asked: &Asked) {
+    if asked.quiet {
+        return;
+    }
+    if let Some(mb) = asked.memory_mb {
+        say::err(&format!(
+            "[NOTICE] -m {mb}: memory is not limited here; let the service manager do it (MemoryMax=)"
+        ));
+    }
+    if let Some(socket) = asked.old_socket.as_ref().filter(|socket| *socket != "/dev/null") {
+        say::err(&format!(
+            "[NOTICE] -x {socket}: listeners are not taken over; reload in place (SIGHUP) loses nothing"
+        ));
+    }
+    if asked.master_socket.is_some() && !asked.master {
+        say::err("[NOTICE] -S: there is a master's socket with -W or -Ws only");
+    }
 }
 
 /// `-D`, or `daemon` in the file; but the child that was started so stays, and so do `-d`, `-db` and `-Ws`.
@@ -189,6 +245,15 @@ mod tests {
         assert_eq!(parsed("-f a -- b c").map(|a| a.files.len()), Ok(3));
         assert_eq!(parsed("-n 100").map(|a| a.max_connections), Ok(Some(100)));
         assert!(parsed("-n many").is_err());
+        let replaces = |line: &str| parsed(line).unwrap_or_default().replaces;
+        let pids = Replaces { processes: vec![12, 34], gracefully: true };
+        assert_eq!(replaces("-f a -sf 12 34 -dW"), Some(pids.clone()));
+        assert_eq!(replaces("-st 12 34"), Some(Replaces { gracefully: false, ..pids }));
+        assert_eq!(replaces("-f a -sf"), None);
+        assert_eq!(
+            parsed("-W -S /run/m.sock").map(|a| (a.master, a.master_socket)),
+            Ok((true, Some("/run/m.sock".into())))
+        );
         assert!(parsed("-f").is_err());
         assert!(parsed("--frobnicate").is_err());
     }

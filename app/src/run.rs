@@ -13,6 +13,8 @@ pub fn run(input: Input) -> ExitCode {
 pub fn with(options: &Options) -> ExitCode {
     match supervisor::run(options) {
         Outcome::Stopped => ExitCode::SUCCESS,
+        // As a shell tells of a signal.
+        Outcome::Signalled(signal) => ExitCode::from(128u8.saturating_add(signal as u8)),
         Outcome::Refused(problems) => {
             say::problems(&problems);
             ExitCode::FAILURE

@@ -61,6 +61,8 @@ pub struct Pool {
     pub statistics: Option<Arc<Statistics>>,
     /// Requests at once at which a server with `min_connections` gets its full `max_connections`.
     pub full_connections: Option<u32>,
+    /// File of server states, as `show servers state` prints them, applied at the start.
+    pub state_file: Option<std::path::PathBuf>,
     /// All backup servers are used at once, not the first only.
     pub all_backups: bool,
     /// TCP keep-alive towards servers.

@@ -14,6 +14,10 @@ pub struct Process {
     pub threads: Option<u16>,
     /// Connections at once over all listeners; `None` = from the descriptor limit.
     pub max_connections: Option<u32>,
+    /// Client connections that may begin in a second; `None` = no limit.
+    pub connection_rate: Option<u32>,
+    /// Sessions that may begin in a second; `None` = no limit.
+    pub session_rate: Option<u32>,
     /// User to become after binding.
     pub user: Option<String>,
     /// Group to become after binding.
@@ -91,6 +95,8 @@ impl Process {
         }
         take(&mut self.threads, other.threads);
         take(&mut self.max_connections, other.max_connections);
+        take(&mut self.connection_rate, other.connection_rate);
+        take(&mut self.session_rate, other.session_rate);
         take(&mut self.user, other.user);
         take(&mut self.group, other.group);
         take(&mut self.chroot, other.chroot);

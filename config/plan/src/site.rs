@@ -40,6 +40,8 @@ pub struct Site {
     pub timeouts: SiteTimeouts,
     /// Connections at once; `None` = the process's.
     pub max_connections: Option<u32>,
+    /// Sessions that may begin in a second; `None` = no limit.
+    pub session_rate: Option<u32>,
     /// Logging.
     pub log: LogPlan,
     /// HTTP behaviour.

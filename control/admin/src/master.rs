@@ -106,7 +106,7 @@ impl Session {
 
     /// Nothing more comes after the lines that are here.
     pub(crate) fn ends_after_input(&self) -> bool {
-        self.mode == Mode::Once
+        self.mode == Mode::Once && self.master.is_none()
     }
 }
 

@@ -460,14 +460,11 @@ fn answer(status: u16, content_type: &'static str, body: String) -> PagesAnswer 
     PagesAnswer { status, content_type, headers: Vec::new(), body: body.into_bytes() }
 }
 
-/// Sockets of the plan that take runtime commands, as binds.
-pub(crate) fn binds(plan: &plan::Plan) -> Vec<(String, plan::Bind)> {
-    let runtime = |socket: &plan::RuntimeSocket| {
-        let mut bind = plan::Bind::new(socket.place.clone(), socket.address.clone());
-        bind.mode = socket.mode.or(Some(0o600));
-        bind.user = socket.user.clone();
-        bind.group = socket.group.clone();
-        ("runtime socket".to_string(), bind)
-    };
-    plan.process.runtime_sockets.iter().map(runtime).collect()
+/// A socket that takes runtime commands, as a bind.
+pub(crate) fn bind_of(socket: &plan::RuntimeSocket) -> (String, plan::Bind) {
+    let mut bind = plan::Bind::new(socket.place.clone(), socket.address.clone());
+    bind.mode = socket.mode.or(Some(0o600));
+    bind.user = socket.user.clone();
+    bind.group = socket.group.clone();
+    ("runtime socket".to_string(), bind)
 }

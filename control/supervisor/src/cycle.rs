@@ -154,10 +154,15 @@ fn site_states(plan: &Plan, process: &Process, previous: Option<&Cycle>) -> Vec<
             let limit = site.max_connections;
             match before.get(site.name.as_str()) {
                 Some(state) => {
+                    state.pace.set_limit(site.session_rate.unwrap_or(0));
                     state.quota.set_limit(limit.unwrap_or(u32::MAX));
                     Arc::clone(state)
                 }
-                None => Arc::new(SiteState::new(&site.name, process.workers, limit)),
+                None => {
+                    let state = SiteState::new(&site.name, process.workers, limit);
+                    state.pace.set_limit(site.session_rate.unwrap_or(0));
+                    Arc::new(state)
+                }
             }
         })
         .collect()

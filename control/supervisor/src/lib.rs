@@ -22,10 +22,11 @@ mod run;
 mod sessions;
 mod signals;
 mod sockets;
+mod states;
 mod view;
 mod watcher;
 mod worker;
 
 pub use load::{FileSources, Input, load};
 pub use notify::Notifier;
-pub use run::{Options, Outcome, run};
+pub use run::{Options, Outcome, Replaces, run};

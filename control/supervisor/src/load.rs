@@ -34,7 +34,7 @@ pub struct Input {
 
 /// Reads and resolves; nothing is opened but the files.
 pub fn load(input: &Input) -> Result<Plan, Problems> {
-    let (files, mut problems) = read_files(&input.files, &input.sources);
+    let (files, mut problems) = read_files(input);
     let draft = dialects::read(&files, input.dialect, &input.sources, &dialects::Options::default());
     if input.zero_warning {
         let warnings = draft.notes.iter().filter(|note| note.warning);
@@ -88,11 +88,19 @@ fn metrics_site(draft: &Draft) -> Site {
     }
 }
 
-fn read_files(paths: &[PathBuf], sources: &FileSources) -> (Vec<(String, Vec<u8>)>, Problems) {
+fn read_files(input: &Input) -> (Vec<(String, Vec<u8>)>, Problems) {
     let (mut files, mut problems) = (Vec::new(), Problems::new());
-    for path in paths {
+    let sources = &input.sources;
+    for path in &input.files {
         // What is no folder is a file.
-        let list = sources.list(path).unwrap_or_else(|_| vec![path.clone()]);
+        let list = match sources.list(path) {
+            // HAProxy leaves out what is not named so.
+            Ok(list) if input.dialect == Some(Dialect::Haproxy) => {
+                list.into_iter().filter(|file| file.extension().is_some_and(|end| end == "cfg")).collect()
+            }
+            Ok(list) => list,
+            Err(_) => vec![path.clone()],
+        };
         for path in list {
             match sources.read(&path) {
                 Ok(text) => files.push((path.display().to_string(), text)),

@@ -5,7 +5,7 @@ use crate::cycle::{Cycle, Opened};
 use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
 use crate::process::{Process, node_name, say};
-use crate::signals::{Asked, Signals};
+use crate::signals::{Asked, Signals, TERMINATE};
 use crate::sockets::Sockets;
 use crate::watcher::Watcher;
 use crate::worker::{Command, Handle};
@@ -14,7 +14,7 @@ use admin::Reloaded;
 use discovery::Discovery;
 use health::Checks;
 use listener::Quota;
-use plan::{Plan, Problem, Problems};
+use plan::{Plan, Problem, Problems, RuntimeSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +36,23 @@ pub struct Options {
     pub max_connections: Option<u32>,
     /// Say nothing on standard error when all is well.
     pub quiet: bool,
+    /// The process stands for HAProxy's master and worker: a signal that ends it at once is told by the outcome.
+    pub master: bool,
+    /// Socket of the master.
+    pub master_socket: Option<RuntimeSocket>,
+    /// Processes that this one replaces: told when the configuration is known to be good.
+    pub replaces: Option<Replaces>,
+    /// Connection limit of sites that set none.
+    pub site_connections: Option<u32>,
+}
+
+/// Processes that are to be replaced, and how they are to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// Their numbers.
+    pub processes: Vec<i32>,
+    /// They finish what they serve (SIGUSR1), or end at once (SIGTERM).
+    pub gracefully: bool,
 }
 
 /// How a run ended.
@@ -43,17 +60,22 @@ pub struct Options {
 pub enum Outcome {
     /// Stopped as asked.
     Stopped,
+    /// Ended at once by the signal of this number.
+    Signalled(i32),
     /// Could not start.
     Refused(Problems),
 }
 
 /// Time that open requests get at a graceful stop when the plan sets none.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Longer than any process lives.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Runs until stopped. Must be called before the process has other threads.
 pub fn run(options: &Options) -> Outcome {
     match run_inside(options) {
-        Ok(()) => Outcome::Stopped,
+        Ok(None) => Outcome::Stopped,
+        Ok(Some(signal)) => Outcome::Signalled(signal),
         Err(problems) => Outcome::Refused(problems),
     }
 }
@@ -72,13 +94,16 @@ struct Running {
     reloads: UnboundedReceiver<ReloadAsked>,
 }
 
-fn run_inside(options: &Options) -> Result<(), Problems> {
-    let plan = load_to_run(&options.input)?;
+fn run_inside(options: &Options) -> Result<Option<i32>, Problems> {
+    let plan = load(options)?;
     let identity = privileges::identity(&plan)?;
     let connections = limits::connections(&plan).map_err(|problem| vec![problem])?;
     let connections = options.max_connections.map_or(connections, |n| n.min(connections));
     let notifier = Notifier::from_environment();
-    let opened = open_all(&plan)?;
+    let opened = match &options.replaces {
+        Some(replaces) => open_after(&plan, options, replaces)?,
+        None => open_all(&plan, options)?,
+    };
     let pid_files = write_pid_files(&plan, options)?;
     let options = &reachable(options, plan.process.chroot.is_some()).map_err(|problem| vec![problem])?;
     // Linux gives each thread rights of its own: they are given up before the first thread starts.
@@ -87,9 +112,39 @@ fn run_inside(options: &Options) -> Result<(), Problems> {
     runtime.block_on(async {
         let running = Running::start(plan, options, connections, &opened, pid_files, notifier)?;
         drop(opened);
-        running.serve(options).await;
-        Ok(())
+        Ok(running.serve(options).await)
     })
+}
+
+/// The plan with what the command line says about it.
+fn load(options: &Options) -> Result<Plan, Problems> {
+    let plan = load_to_run(&options.input)?;
+    let Some(limit) = options.site_connections else { return Ok(plan) };
+    let mut draft = plan.into_draft();
+    for site in &mut draft.sites {
+        site.max_connections = site.max_connections.or(Some(limit));
+    }
+    draft.resolve()
+}
+
+/// Tells the processes that are replaced, then opens the sockets, which they may hold a moment longer.
+fn open_after(plan: &Plan, options: &Options, replaces: &Replaces) -> Result<Opened, Problems> {
+    /// Longest wait for the addresses.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const AGAIN: Duration = Duration::from_millis(20);
+    let signal =
+        if replaces.gracefully { rustix::process::Signal::USR1 } else { rustix::process::Signal::TERM };
+    for pid in replaces.processes.iter().filter_map(|pid| rustix::process::Pid::from_raw(*pid)) {
+        // One that is gone already needs no word.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+    let begun = Instant::now();
+    loop {
+        match open_all(plan, options) {
+            Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(AGAIN),
+            result => return result,
+        }
+    }
 }
 
 /// The same options with paths that still lead to the files after a chroot.
@@ -114,12 +169,13 @@ fn runtime() -> Result<tokio::runtime::LocalRuntime, Problem> {
 }
 
 /// Opens every socket that a plan needs, or tells of all that cannot be opened.
-fn open_all(plan: &Plan) -> Result<Opened, Problems> {
+fn open_all(plan: &Plan, options: &Options) -> Result<Opened, Problems> {
     let mut problems = Problems::new();
     let mut opened = Opened::new();
     let binds =
         plan.sites.iter().filter(|site| !site.disabled).flat_map(|s| s.binds.iter().map(|b| (&s.name, b)));
-    let runtime: Vec<(String, plan::Bind)> = control::binds(plan);
+    let sockets = plan.process.runtime_sockets.iter().chain(&options.master_socket);
+    let runtime: Vec<(String, plan::Bind)> = sockets.map(control::bind_of).collect();
     for (name, bind) in binds.chain(runtime.iter().map(|(name, bind)| (name, bind))) {
         match listener::bind(bind, name) {
             Ok(socket) => drop(opened.insert(bind.address.clone(), Arc::new(socket))),
@@ -176,7 +232,8 @@ impl Running {
         let (ask, reloads) = unbounded_channel();
         desk.set_reloads(ask);
         process.set_startup_log(notes(&cycle.plan));
-        let sockets = Sockets::open(&cycle.plan, opened, &desk);
+        crate::states::apply(&cycle);
+        let sockets = Sockets::open(&cycle.plan, options.master_socket.as_ref(), opened, &desk);
         tokio::task::spawn_local(sample(Arc::clone(&process), Arc::clone(&desk)));
         for worker in &workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
@@ -196,11 +253,14 @@ impl Running {
     }
 
     /// Serves until a signal ends it.
-    async fn serve(mut self, options: &Options) {
-        let terminate = if options.terminate_at_once { Asked::Hard } else { Asked::Graceful };
+    async fn serve(mut self, options: &Options) -> Option<i32> {
+        let terminate = if options.terminate_at_once { Asked::Hard(TERMINATE) } else { Asked::Graceful };
         let mut signals = match Signals::new(terminate) {
             Ok(signals) => signals,
-            Err(error) => return say(&format!("listen to signals: {error}")),
+            Err(error) => {
+                say(&format!("listen to signals: {error}"));
+                return None;
+            }
         };
         self.notifier.ready();
         let plan = &self.cycle.plan;
@@ -209,11 +269,11 @@ impl Running {
         if !options.quiet {
             say("ready");
         }
-        loop {
+        let ended_by = loop {
             let asked = tokio::select! {
                 asked = signals.next() => asked,
                 Some(tell) = self.reloads.recv() => {
-                    self.reload(&options.input);
+                    self.reload(options);
                     let (ok, log) = (self.process.last_reload_ok(), self.process.startup_log());
                     // Whoever asked may be gone.
                     let _ = tell.send(Reloaded { ok, log });
@@ -221,19 +281,23 @@ impl Running {
                 }
             };
             match asked {
-                Asked::Reload => self.reload(&options.input),
-                Asked::Graceful => break self.drain(&mut signals).await,
-                Asked::Hard => break,
+                Asked::Reload => self.reload(options),
+                Asked::Graceful => {
+                    self.drain(&mut signals, options).await;
+                    break None;
+                }
+                Asked::Hard(signal) => break Some(signal),
             }
-        }
+        };
         self.stop();
+        ended_by.filter(|_| options.master)
     }
 
     /// The new configuration beside the old one; on any problem the old one goes on.
-    fn reload(&mut self, input: &Input) {
+    fn reload(&mut self, options: &Options) {
         let begun = Instant::now();
         self.notifier.reloading();
-        let prepared = load_to_run(input)
+        let prepared = load(options)
             .and_then(|plan| Cycle::prepare(plan, &self.process, Some(&self.cycle), &Opened::new()));
         match prepared {
             Ok(cycle) => self.swap(Arc::new(cycle), begun),
@@ -270,7 +334,7 @@ impl Running {
     }
 
     /// Stops accepting and waits for open connections, up to a limit or a second signal.
-    async fn drain(&self, signals: &mut Signals) {
+    async fn drain(&self, signals: &mut Signals, options: &Options) {
         self.notifier.stopping();
         self.process.stop();
         self.process.event(Event::Stopping { connections: self.process.quota.taken() });
@@ -279,7 +343,9 @@ impl Running {
         for worker in &self.workers {
             worker.tell(Command::Drain);
         }
-        let limit = self.cycle.plan.process.hard_stop_after.unwrap_or(DRAIN);
+        // HAProxy waits without a limit unless it is told one.
+        let unsaid = if options.terminate_at_once { FOREVER } else { DRAIN };
+        let limit = self.cycle.plan.process.hard_stop_after.unwrap_or(unsaid);
         let quiet = async {
             while self.process.quota.taken() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -330,11 +396,13 @@ fn start_discovery(process: &Arc<Process>) -> Discovery {
     discovery
 }
 
-/// Checks, names of servers and health events follow a cycle.
+/// Checks, names of servers, rates and health events follow a cycle.
 fn follow(process: &Process, checks: &Checks, discovery: &Discovery, cycle: &Cycle) {
     for (server, address) in &cycle.moved {
         server.set_address(address.clone());
     }
+    process.connection_pace.set_limit(cycle.plan.process.connection_rate.unwrap_or(0));
+    process.session_pace.set_limit(cycle.plan.process.session_rate.unwrap_or(0));
     process.pool_logs.store(Arc::clone(&cycle.pool_logs));
     let pools: Vec<_> = cycle.pools.values().cloned().collect();
     let plan = &cycle.plan.process;

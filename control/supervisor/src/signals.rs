@@ -9,9 +9,13 @@ pub(crate) enum Asked {
     Reload,
     /// Serve what is open, then end.
     Graceful,
-    /// End now.
-    Hard,
+    /// End now; by the signal of this number.
+    Hard(i32),
 }
+
+/// Numbers of the signals that end a process.
+pub(crate) const INTERRUPT: i32 = 2;
+pub(crate) const TERMINATE: i32 = 15;
 
 /// The signals the process listens to.
 pub(crate) struct Signals {
@@ -44,7 +48,7 @@ impl Signals {
             _ = self.user2.recv() => Asked::Reload,
             _ = self.user1.recv() => Asked::Graceful,
             _ = self.terminate.recv() => self.terminate_is,
-            _ = self.interrupt.recv() => Asked::Hard,
+            _ = self.interrupt.recv() => Asked::Hard(INTERRUPT),
         }
     }
 }

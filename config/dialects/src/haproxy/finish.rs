@@ -99,6 +99,7 @@ fn finish(shared: &mut Shared<'_>, mut proxy: Proxy) -> (Option<Site>, Option<Po
     check_loops(shared, &proxy);
     check_captures(shared, &proxy, &site_rules);
     let site = proxy.kind.has_site().then(|| site(&proxy, site_rules, line));
+    proxy.pool.state_file = super::states::file(&shared.states, &proxy);
     let keep_environment = shared.external_checks.unwrap_or(false);
     let pool = proxy.kind.has_pool().then(|| pool(proxy, pool_rules, keep_environment));
     (site, pool)

@@ -31,7 +31,8 @@ macro_rules! entry {
 }
 
 const TUNING: &str = "it tunes HAProxy's insides";
-const NO_TLS: &str = "it sets defaults of TLS listeners, and there are none";
+const NO_TLS: &str = "it is used when there are TLS binds or servers";
+const LUA: &str = "no Lua runs here: say it with rules, or ask a service of your own behind a backend";
 const THREADS: &str = "threads are placed by the operating system";
 
 /// All words of `global`; those that begin with `tune.` are dealt with together.
@@ -42,6 +43,11 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
         "chroot",
         Words(|s, c| path_once(s, c, |p| &mut p.chroot)),
         "chroot FOLDER: confines the process after binding"
+    ),
+    entry!(
+        "close-spread-time",
+        NoEffect("idle connections end at once when a stop begins"),
+        "time over which idle connections are closed at a stop"
     ),
     entry!("cluster-secret", NoEffect(TUNING), "secret shared by a cluster"),
     entry!("cpu-map", NoEffect(THREADS), "cores of threads"),
@@ -85,9 +91,9 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("log", Words(logs::global_log), "log ADDRESS [len N] [format F] FACILITY [LEVEL [MINLEVEL]]"),
     entry!("log-send-hostname", Words(log_send_hostname), "host name in log lines"),
     entry!("log-tag", Words(|s, c| word(&mut s.process.log_tag, c)), "tag of log lines"),
-    entry!("lua-load", NotYet(""), "loads a Lua file"),
-    entry!("lua-load-per-thread", NotYet(""), "loads a Lua file"),
-    entry!("lua-prepend-path", NotYet(""), "path of Lua files"),
+    entry!("lua-load", NotYet(LUA), "loads a Lua file"),
+    entry!("lua-load-per-thread", NotYet(LUA), "loads a Lua file"),
+    entry!("lua-prepend-path", NotYet(LUA), "path of Lua files"),
     entry!("master-worker", Words(master_worker), "old: what the option -W does"),
     entry!(
         "maxcompcpuusage",
@@ -96,9 +102,17 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     ),
     entry!("maxcomprate", Words(maxcomprate), "most kilobytes into compression in a second"),
     entry!("maxconn", Words(maxconn), "connections at once"),
-    entry!("maxconnrate", NotYet(""), "new connections in a second"),
+    entry!(
+        "maxconnrate",
+        Words(|s, c| rate(c).map(|n| s.process.connection_rate = n)),
+        "new connections in a second"
+    ),
     entry!("maxpipes", NoEffect(TUNING), "pipes for splicing"),
-    entry!("maxsessrate", NotYet(""), "new sessions in a second"),
+    entry!(
+        "maxsessrate",
+        Words(|s, c| rate(c).map(|n| s.process.session_rate = n)),
+        "new sessions in a second"
+    ),
     entry!("maxsslconn", NoEffect(NO_TLS), "TLS connections at once"),
     entry!("maxsslrate", NoEffect(NO_TLS), "new TLS connections in a second"),
     entry!("maxzlibmem", NoEffect(TUNING), "memory of compression"),
@@ -122,12 +136,12 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("resetenv", NoEffect(""), "resetenv NAMES…: removes all other variables"),
     entry!(
         "server-state-base",
-        NoEffect("server states are handed over by a reload itself"),
+        Words(|s, c| c.text("a folder").map(|text| s.states.base = Some(text.into()))),
         "folder of state files"
     ),
     entry!(
         "server-state-file",
-        NoEffect("server states are handed over by a reload itself"),
+        Words(|s, c| c.text("a file").map(|text| s.states.file = Some(text.into()))),
         "file of server states"
     ),
     entry!("set-dumpable", NoEffect(TUNING), "allows core dumps"),
@@ -388,6 +402,12 @@ fn variable(_: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
 fn maxconn(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {
     let limit = cursor.number_in("a number of connections", 0, u64::from(u32::MAX))? as u32;
     if limit == 0 { Ok(()) } else { once(shared, cursor, |p| &mut p.max_connections, limit) }
+}
+
+/// Beginnings per second; 0 = no limit.
+fn rate(cursor: &mut Cursor<'_>) -> Result<Option<u32>, Said> {
+    let limit = cursor.number_in("a number per second", 0, u64::from(u32::MAX))? as u32;
+    Ok((limit > 0).then_some(limit))
 }
 
 fn nbthread(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done {

@@ -5,7 +5,7 @@ use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
 use super::{
     acl, balance, bind, check, compression, converters, fetches, global, logs, options, pages, rules, server,
-    stats, tables, timeouts,
+    states, stats, tables, timeouts,
 };
 
 /// In which sections a word may stand.
@@ -217,6 +217,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("id", P, proxy::id, "id N: number in statistics"),
     entry!("log", ANY, logs::log, "log global | log ADDRESS [len N] [format F] FACILITY [LEVEL [MINLEVEL]]"),
     entry!("log-format", D | F, logs::log_format, "log-format FORMAT: what a log line holds"),
+    entry!(
+        "load-server-state-from-file",
+        D | B,
+        states::load,
+        "load-server-state-from-file global|local|none: states of servers at the start"
+    ),
     entry!("log-tag", ANY, logs::log_tag, "log-tag NAME: tag of log lines"),
     entry!("maxconn", D | F, proxy::maxconn, "maxconn N: connections at once"),
     entry!("mode", ANY, proxy::mode, "mode tcp|http: what is spoken"),
@@ -230,6 +236,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     ),
     entry!("option", ANY, options::option, "option NAME: switches a behaviour on"),
     entry!("persist", D | B, proxy::persist, "persist rdp-cookie"),
+    entry!(
+        "rate-limit",
+        D | F,
+        proxy::rate_limit,
+        "rate-limit sessions N: sessions that may begin in a second"
+    ),
     entry!("redirect", P, rules::redirect_line, "redirect location|prefix|scheme TEXT …: redirects"),
     entry!("redispatch", D | B, options::old_redispatch, "old: option redispatch"),
     entry!("reqadd", P, rules::old::reqadd, "old: http-request add-header"),
@@ -250,6 +262,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     entry!("rspidel", P, rules::old::rspdel, "old: http-response del-header"),
     entry!("rspirep", P, rules::old::rsprep, "old: http-response replace-header"),
     entry!("rsprep", P, rules::old::rsprep, "old: http-response replace-header"),
+    entry!(
+        "server-state-file-name",
+        D | B,
+        states::file_name,
+        "server-state-file-name [FILE]: file of server states of this section"
+    ),
     entry!("server", B, server::server, "server NAME ADDRESS[:PORT] [OPTIONS…]"),
     entry!(
         "server-template",
@@ -318,18 +336,15 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("hash-key", ""),
     ("http-send-name-header", "use 'http-request set-header NAME %s' where the server is known"),
     ("ignore-persist", ""),
-    ("load-server-state-from-file", ""),
     ("log-format-sd", ""),
     ("log-steps", ""),
     ("max-keep-alive-queue", ""),
     ("max-session-srv-conns", ""),
     ("quic-initial", ""),
-    ("rate-limit", ""),
     ("reqipass", "use 'http-request allow if …'"),
     ("reqpass", "use 'http-request allow if …'"),
     ("rspdeny", "use 'http-response deny if …'"),
     ("rspideny", "use 'http-response deny if …'"),
-    ("server-state-file-name", ""),
     ("srvtcpka-cnt", ""),
     ("srvtcpka-idle", ""),
     ("srvtcpka-intvl", ""),

@@ -38,6 +38,7 @@ mod sample;
 mod scene;
 mod server;
 mod source;
+mod states;
 mod stats;
 mod tables;
 mod text;
@@ -73,6 +74,7 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         problems,
         notes,
         process: Process::default(),
+        states: Default::default(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
         external_checks: None,
@@ -96,6 +98,19 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
     finish::draft(reader.shared, reader.proxies)
 }
 
+/// Reads the value of the option `-S`: an address, then options of `stats socket` after commas. Its users may do
+/// everything unless `level` says otherwise.
+pub fn master_socket(text: &str) -> Result<plan::RuntimeSocket, Vec<plan::Problem>> {
+    let words = text.replace(['\n', '\r', ' '], "").replacen(',', " level admin ", 1).replace(',', " ");
+    let words = if text.contains(',') { words } else { format!("{words} level admin") };
+    let text = format!("global\nstats socket {words}\n");
+    let draft = read(&[(Arc::from("-S"), text.as_bytes())], &crate::NoSources, &Options::default());
+    match draft.process.runtime_sockets.into_iter().next() {
+        Some(socket) if draft.problems.is_empty() => Ok(socket),
+        _ => Err(draft.problems),
+    }
+}
+
 /// Reads one server as a `server` line without that word describes it: for a server added at run time.
 /// `default-server` does not apply. Number 0 = none was said.
 pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<plan::Problem>> {
@@ -111,6 +126,7 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         problems,
         notes,
         process: Process::default(),
+        states: Default::default(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
         external_checks: None,
@@ -349,6 +365,20 @@ fn unknown(scene: &Scene<'_, '_>, word: &str) -> Said {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn the_socket_of_a_master() {
+        let socket = master_socket("/run/m.sock,mode,600").unwrap();
+        assert_eq!((socket.level, socket.mode), (plan::process::RuntimeLevel::Admin, Some(0o600)));
+        let socket = master_socket("fd@7").unwrap();
+        assert_eq!(
+            (socket.level, socket.address),
+            (plan::process::RuntimeLevel::Admin, plan::BindAddress::Inherited(7))
+        );
+        assert_eq!(master_socket("127.0.0.1:9,level,user").unwrap().level, plan::process::RuntimeLevel::User);
+        assert!(master_socket("/run/m.sock,colour,red").is_err());
+        assert!(master_socket("").is_err());
+    }
 
     #[test]
     fn a_server_is_described_at_run_time() {

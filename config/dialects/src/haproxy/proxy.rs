@@ -32,6 +32,17 @@ pub(super) fn maxconn(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Don
     cursor.end()
 }
 
+/// `rate-limit sessions N`.
+pub(super) fn rate_limit(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    match cursor.text("sessions")? {
+        "sessions" => {}
+        other => return Err(cursor.wrong(other, "sessions")),
+    }
+    let limit = cursor.number_in("a number of sessions per second", 0, u64::from(u32::MAX))? as u32;
+    scene.proxy.site.session_rate = (limit > 0).then_some(limit);
+    cursor.end()
+}
+
 /// `backlog N`.
 pub(super) fn backlog(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     scene.proxy.backlog = Some(cursor.number_in("a number of connections", 1, u64::from(u32::MAX))? as u32);

@@ -29,6 +29,8 @@ pub(super) struct Shared<'s> {
     pub notes: Vec<Note>,
     /// Settings of the process.
     pub process: Process,
+    /// Files of server states.
+    pub states: super::states::Files,
     /// Lists of users by name.
     pub userlists: HashMap<String, Users>,
     /// `http-errors` sections by name.
@@ -178,6 +180,8 @@ pub(super) struct Proxy {
     pub backlog: Option<u32>,
     /// `compression`.
     pub compression: super::compression::Settings,
+    /// Where server states are loaded from.
+    pub states: super::states::Load,
     /// Where a setting was said that only HTTP knows, with its words.
     pub http_only: Vec<(Place, &'static str)>,
 }
@@ -267,6 +271,7 @@ impl Proxy {
             statistics: None,
             rules: ProxyRules::default(),
             backlog: None,
+            states: Default::default(),
             compression: Default::default(),
             http_only: Vec::new(),
         }

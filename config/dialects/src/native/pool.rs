@@ -52,6 +52,7 @@ impl Fieldset for Pool {
             pages,
             statistics,
             full_connections,
+            state_file,
             all_backups,
             tcp_keep_alive,
             hold,
@@ -73,6 +74,7 @@ impl Fieldset for Pool {
         f.option("hold", hold);
         f.value("reuse", reuse, &Reuse::default());
         f.option("full_connections", full_connections);
+        f.option("state_file", state_file);
         f.flag("all_backups", all_backups);
         f.flag("tcp_keep_alive", tcp_keep_alive);
         f.part("http", http);

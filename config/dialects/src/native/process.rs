@@ -15,6 +15,8 @@ impl Fieldset for Process {
         let Process {
             threads,
             max_connections,
+            connection_rate,
+            session_rate,
             user,
             group,
             chroot,
@@ -41,6 +43,8 @@ impl Fieldset for Process {
         f.flag("daemon", daemon);
         f.option("threads", threads);
         f.option("max_connections", max_connections);
+        f.option("connection_rate", connection_rate);
+        f.option("session_rate", session_rate);
         f.option("descriptors", descriptors);
         f.option("head_bytes", head_bytes);
         f.option("compression_level", &mut compression.level);

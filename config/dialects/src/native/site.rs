@@ -39,6 +39,7 @@ impl Fieldset for Site {
             default_pool,
             timeouts,
             max_connections,
+            session_rate,
             log,
             http,
             pages,
@@ -60,6 +61,7 @@ impl Fieldset for Site {
         f.list("listen", binds);
         f.value("timeouts", timeouts, &SiteTimeouts::default());
         f.option("max_connections", max_connections);
+        f.option("session_rate", session_rate);
         f.flag("tcp_keep_alive", tcp_keep_alive);
         f.part("log", log);
         f.part("http", http);

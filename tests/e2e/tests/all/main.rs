@@ -25,6 +25,7 @@ mod http;
 mod inspection;
 mod limits;
 mod logs;
+mod masters;
 mod metrics;
 mod names;
 mod oracle;

@@ -127,6 +127,8 @@ fn process() -> Process {
     Process {
         threads: Some(2),
         max_connections: Some(4096),
+        connection_rate: Some(500),
+        session_rate: Some(400),
         user: some("haproxy"),
         group: some("haproxy"),
         chroot: Some("/var/lib/x".into()),
@@ -183,6 +185,7 @@ fn site(shared: &Arc<Condition>) -> Site {
             tarpit: Some(Duration::from_nanos(7)),
         },
         max_connections: Some(10),
+        session_rate: Some(30),
         log: log(),
         http: HttpOptions {
             connection: ConnectionMode::ServerClose,
@@ -925,6 +928,7 @@ fn full_pool() -> Pool {
             ..Statistics::default()
         })),
         full_connections: Some(100),
+        state_file: Some("/var/lib/states".into()),
         all_backups: true,
         tcp_keep_alive: true,
         hold: seconds(4),
