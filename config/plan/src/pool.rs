@@ -122,6 +122,12 @@ pub struct Server {
     pub cut_backups_when_up: bool,
     /// Idle connections kept at most; `None` = a built-in limit.
     pub idle_connections: Option<u32>,
+    /// Idle connections below which a worker takes none that another one keeps.
+    pub idle_low: Option<u32>,
+    /// Longest idle time of a connection; zero = none is kept, `None` = a built-in limit.
+    pub idle_life: Option<Duration>,
+    /// Times a connection may be used again; `None` = no limit.
+    pub max_reuse: Option<u32>,
     /// Location prefix for redirects instead of proxying.
     pub redirect_prefix: Option<String>,
     /// Tables never remember it.
@@ -155,6 +161,9 @@ impl Server {
             cut_when_down: false,
             cut_backups_when_up: false,
             idle_connections: None,
+            idle_low: None,
+            idle_life: None,
+            max_reuse: None,
             redirect_prefix: None,
             non_stick: false,
         }

@@ -48,6 +48,8 @@ pub struct Process {
     pub spread_checks_percent: u8,
     /// Largest request or response head, bytes; `None` = the codec's default.
     pub head_bytes: Option<usize>,
+    /// Idle server connections serve only requests of the worker that opened them.
+    pub own_idle_connections: bool,
     /// Effort and limits of compression.
     pub compression: CompressionLimits,
     /// Descriptor limit asked for.
@@ -113,6 +115,7 @@ impl Process {
             self.compression = other.compression;
         }
         self.daemon |= other.daemon;
+        self.own_idle_connections |= other.own_idle_connections;
         self.spread_checks_percent = self.spread_checks_percent.max(other.spread_checks_percent);
         self.runtime_sockets.extend(other.runtime_sockets);
         self.logs.extend(other.logs);

@@ -340,6 +340,7 @@ fn http_sites(
             default_pool,
             tables: Arc::clone(tables),
             limits,
+            own_idle_connections: plan.process.own_idle_connections,
             compression: plan.process.compression,
             log,
             line,

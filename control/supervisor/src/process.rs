@@ -49,6 +49,8 @@ pub(crate) struct Process {
     in_force_ms: AtomicU64,
     startup_log: parking_lot::Mutex<String>,
     idle_percent: AtomicU64,
+    /// Idle server connections of all workers.
+    pub idle: Arc<pool::IdleRooms>,
 }
 
 impl Process {
@@ -93,6 +95,7 @@ impl Process {
             in_force_ms: AtomicU64::new(unix_ms()),
             startup_log: parking_lot::Mutex::default(),
             idle_percent: AtomicU64::new(100),
+            idle: Arc::new(pool::IdleRooms::new(workers, pool::IdleLimits::default())),
             hub,
         }
     }

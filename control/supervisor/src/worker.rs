@@ -100,7 +100,13 @@ struct Station {
 impl Station {
     fn new(index: usize, process: &Arc<Process>) -> Station {
         let worker = Worker::new(index);
-        let web = web::Local::new(worker.clone(), process.hub.queue(), process.hub.zone(), &process.clock);
+        let web = web::Local::new(
+            worker.clone(),
+            process.hub.queue(),
+            process.hub.zone(),
+            &process.clock,
+            Arc::clone(&process.idle),
+        );
         let tcp = stream::Local::new(worker.clone(), process.hub.queue(), process.hub.zone());
         Station {
             guests: Guests::new(index, process.workers),
@@ -164,7 +170,7 @@ impl Station {
         let in_use = |server: &pool::Server| {
             cycle.pools.get(&*server.pool_name).is_some_and(|pool| pool.in_use(server))
         };
-        self.web.idle.borrow_mut().purge(in_use);
+        self.web.idle.room(self.worker.index).purge(in_use);
     }
 
     fn accept(&self, listener: &Arc<Listener>) -> watch::Sender<Accepting> {
@@ -252,7 +258,7 @@ async fn keep_house(local: Rc<web::Local>) {
     loop {
         every.tick().await;
         local.follow_wall_clock();
-        let mut idle = local.idle.borrow_mut();
+        let mut idle = local.idle.room(local.worker.index);
         if !idle.is_empty() {
             idle.close_expired();
         }

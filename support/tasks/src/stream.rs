@@ -73,6 +73,20 @@ impl Stream {
         }
     }
 
+    /// The same stream, watched by the runtime of the caller from now on, which may be another one than before. `None` when
+    /// bytes or the end wait to be read.
+    pub fn move_here(self) -> io::Result<Option<Stream>> {
+        let quiet = |seen: io::Result<usize>| matches!(seen, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        match self {
+            Stream::Tcp(stream) => {
+                let stream = stream.into_std()?;
+                let still = quiet(stream.peek(&mut [0]));
+                if still { TcpStream::from_std(stream).map(|s| Some(Stream::Tcp(s))) } else { Ok(None) }
+            }
+            Stream::Unix(stream) => Ok(Some(Stream::Unix(UnixStream::from_std(stream.into_std()?)?))),
+        }
+    }
+
     /// Closing will reset the connection instead of ending it in order.
     pub fn reset_on_close(&self) {
         if let Stream::Tcp(s) = self {

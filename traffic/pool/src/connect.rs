@@ -1,5 +1,6 @@
 //! Making connections to servers. Called by `web` and `stream`; time-outs are theirs.
 
+use crate::idle::IdleMark;
 use crate::server::{Server, ServerEndpoint};
 use std::fmt;
 use std::io;
@@ -29,6 +30,8 @@ pub struct Connection {
     pub endpoint: ServerEndpoint,
     /// On the worker's clock.
     pub(crate) idle_since: Duration,
+    /// It is kept and counted as idle.
+    pub(crate) mark: Option<IdleMark>,
 }
 
 /// Why a connection could not be made.
@@ -75,7 +78,16 @@ pub async fn connect_for(
     let server = Arc::clone(server);
     // One that leads where this client wanted to go must never serve another client.
     let private = server.follows_client();
-    Ok(Connection { stream, server, uses: 1, owner: 0, private, endpoint, idle_since: Duration::ZERO })
+    Ok(Connection {
+        stream,
+        server,
+        uses: 1,
+        owner: 0,
+        private,
+        endpoint,
+        idle_since: Duration::ZERO,
+        mark: None,
+    })
 }
 
 async fn open(endpoint: &ServerEndpoint, source: Option<SocketAddr>, keep_alive: bool) -> io::Result<Stream> {

@@ -1,10 +1,17 @@
-//! Idle connections to servers, kept for the next request. One [`Idle`] per worker: no lock.
+//! Idle connections to servers, kept for the next request.
+//!
+//! Every worker has an [`Idle`] of its own; [`IdleRooms`] holds them all, so that a worker without a fitting connection may
+//! take one that another keeps. A room's lock is taken by its worker, and seldom by others.
 
 use crate::connect::Connection;
 use crate::server::Server;
+use crate::server::State;
+use parking_lot::{Mutex, MutexGuard};
 use plan::pool::Reuse;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How much is kept, for how long.
@@ -75,6 +82,10 @@ impl Idle {
         if let Some(own) = self.take_own(server, client) {
             return Some(own);
         }
+        self.take_shared(server, reuse, first_request).map(|connection| used_by(connection, client))
+    }
+
+    fn take_shared(&mut self, server: &Server, reuse: Reuse, first_request: bool) -> Option<Connection> {
         let shelf = self.shelves.get_mut(&server.uid)?;
         let before = shelf.len();
         let taken = match (reuse, first_request) {
@@ -88,22 +99,24 @@ impl Idle {
         if shelf.len() == 0 {
             self.shelves.remove(&server.uid);
         }
-        taken.map(|connection| used_by(connection, client))
+        taken
     }
 
     /// Keeps a connection whose request was sent and whose answer was read completely (otherwise the caller
-    /// drops it). Under [`Reuse::Never`] it stays its owner's. The oldest one goes when there are too many.
+    /// drops it). Under [`Reuse::Never`] it stays its owner's. Where the server has a limit of its own, those beyond it are
+    /// closed; else the oldest one goes when there are too many.
     pub fn put(&mut self, connection: Connection, reuse: Reuse) {
         let mut connection = connection;
-        let limit = self.limit_of(&connection.server);
-        if limit == 0 || !is_sound(&connection, &connection.server) {
+        if is_worn(&connection) || !is_sound(&connection, &connection.server) {
             return;
         }
         connection.idle_since = tasks::clock::now();
         let uid = connection.server.uid;
         if connection.private || reuse == Reuse::Never {
             self.put_own(connection);
-        } else {
+        } else if let Some(mark) = IdleMark::enter(&connection.server) {
+            connection.mark = mark;
+            let limit = self.limits.per_server;
             let shelf = self.shelves.entry(uid).or_default();
             let list = if connection.uses > 1 { &mut shelf.proven } else { &mut shelf.fresh };
             list.push_back(connection);
@@ -134,7 +147,8 @@ impl Idle {
     /// Closes those that were idle for too long or that the server closed. Call it now and then.
     pub fn close_expired(&mut self) {
         let (now, max) = (tasks::clock::now(), self.limits.max_idle);
-        self.retain(|c| now.saturating_sub(c.idle_since) < max && is_sound(c, &c.server));
+        let life = |server: &Server| server.plan.idle_life.unwrap_or(max);
+        self.retain(|c| now.saturating_sub(c.idle_since) < life(&c.server) && is_sound(c, &c.server));
     }
 
     /// Connections kept for `server`.
@@ -166,14 +180,6 @@ impl Idle {
         let key = (connection.server.uid, connection.owner);
         if self.private.insert(key, connection).is_none() {
             self.total += 1;
-        }
-    }
-
-    /// The server's own limit is for all workers together.
-    fn limit_of(&self, server: &Server) -> usize {
-        match server.plan.idle_connections {
-            Some(all) => (all as usize).div_ceil(server.workers),
-            None => self.limits.per_server,
         }
     }
 
@@ -214,7 +220,94 @@ fn drop_oldest(shelf: &mut Shelf) {
     older.pop_front();
 }
 
+/// The idle connections of all workers.
+#[derive(Debug)]
+pub struct IdleRooms(Box<[Mutex<Idle>]>);
+
+impl IdleRooms {
+    /// An empty room for each of so many workers.
+    pub fn new(workers: usize, limits: IdleLimits) -> IdleRooms {
+        IdleRooms((0..workers.max(1)).map(|_| Mutex::new(Idle::new(limits))).collect())
+    }
+
+    /// The room of a worker.
+    #[inline]
+    pub fn room(&self, worker: usize) -> MutexGuard<'_, Idle> {
+        self.0[worker % self.0.len()].lock()
+    }
+
+    /// As [`Idle::take`] from the room of `worker`, and if there is none for it, one that another worker keeps.
+    /// Call it on the runtime of `worker`, which then owns the connection.
+    pub fn take(
+        &self,
+        worker: usize,
+        server: &Server,
+        client: u64,
+        reuse: Reuse,
+        first_request: bool,
+    ) -> Option<Connection> {
+        let own = self.room(worker).take(server, client, reuse, first_request);
+        if own.is_some() || reuse == Reuse::Never || !may_borrow(server) {
+            return own;
+        }
+        for (_, other) in self.0.iter().enumerate().filter(|(at, _)| *at != worker) {
+            // One room at a time is locked, and each for some steps only.
+            let lend = || other.lock().take_shared(server, reuse, first_request);
+            if let Some(lent) = std::iter::from_fn(lend).find_map(moved_here) {
+                return Some(used_by(lent, client));
+            }
+        }
+        None
+    }
+}
+
+/// True when the server has so many idle connections that workers take those of others.
+fn may_borrow(server: &Server) -> bool {
+    server.plan.idle_low.is_none_or(|low| server.state.idle.load(Relaxed) >= low as usize)
+}
+
+/// The same connection, watched by the runtime of the caller; `None` when its server has closed.
+fn moved_here(connection: Connection) -> Option<Connection> {
+    let stream = connection.stream.move_here().ok().flatten()?;
+    Some(Connection { stream, ..connection })
+}
+
+/// Counts an idle connection of a server as long as it lives. Only where the plan has a number to compare with.
+pub(crate) struct IdleMark(Arc<State>);
+
+impl std::fmt::Debug for IdleMark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdleMark")
+    }
+}
+
+impl IdleMark {
+    /// `None` when the server has as many as it may.
+    fn enter(server: &Server) -> Option<Option<IdleMark>> {
+        let (state, plan) = (&server.state, &server.plan);
+        if plan.idle_connections.is_none() && plan.idle_low.is_none() {
+            return Some(None);
+        }
+        let before = state.idle.fetch_add(1, Relaxed);
+        let mark = IdleMark(Arc::clone(state));
+        plan.idle_connections.is_none_or(|most| before < most as usize).then_some(Some(mark))
+    }
+}
+
+impl Drop for IdleMark {
+    fn drop(&mut self) {
+        self.0.idle.fetch_sub(1, Relaxed);
+    }
+}
+
+/// It was used as often as it may be, or none is kept.
+fn is_worn(connection: &Connection) -> bool {
+    let plan = &connection.server.plan;
+    plan.max_reuse.is_some_and(|most| connection.uses > most) || plan.idle_life == Some(Duration::ZERO)
+}
+
 fn used_by(mut connection: Connection, client: u64) -> Connection {
+    connection.mark = None;
     connection.uses += 1;
     connection.owner = client;
     connection

@@ -28,7 +28,7 @@ mod slot;
 
 pub use clock::Clock;
 pub use connect::{ConnectError, Connection, connect, connect_for};
-pub use idle::{Idle, IdleLimits};
+pub use idle::{Idle, IdleLimits, IdleRooms};
 pub use key::{main_domain, uri_key};
 pub use observer::{Change, NoObserver, Observer, Outcome};
 pub use pool::{Admission, Ask, Pool};

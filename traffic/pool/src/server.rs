@@ -13,7 +13,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use telemetry::FlowStats;
@@ -96,7 +96,6 @@ pub struct Server {
     clock: Clock,
     full_connections: Option<u32>,
     pub(crate) tcp_keep_alive: bool,
-    pub(crate) workers: usize,
 }
 
 /// What is known at run time.
@@ -128,6 +127,8 @@ pub(crate) struct State {
     agent_report: ArcSwap<CheckReport>,
     homes: Mutex<Vec<Weak<Core>>>,
     cut_count: AtomicU64,
+    /// Idle connections that all workers keep, where somebody wants to know.
+    pub(crate) idle: AtomicUsize,
 }
 
 /// A number set at run time in place of a configured one. It counts as long as the configured one is the
@@ -261,7 +262,6 @@ impl Server {
             clock: house.clock.clone(),
             full_connections: house.full_connections,
             tcp_keep_alive: house.tcp_keep_alive,
-            workers: house.workers,
         }
     }
 
@@ -768,6 +768,7 @@ impl State {
             agent_report: ArcSwap::from_pointee(CheckReport::default()),
             homes: Mutex::default(),
             cut_count: AtomicU64::new(0),
+            idle: AtomicUsize::new(0),
         }
     }
 

@@ -174,7 +174,7 @@ async fn a_connection_closed_while_idle_is_passed_over() {
 }
 
 #[tokio::test]
-async fn limits_close_the_oldest() {
+async fn limits_close_the_newest_of_a_server_and_the_oldest_of_all() {
     let site = Site::open(|s| s.idle_connections = Some(2)).await;
     let mut idle = Idle::new(IdleLimits::default());
     let mut ends = Vec::new();
@@ -184,7 +184,7 @@ async fn limits_close_the_oldest() {
         idle.put(made, Reuse::Always);
     }
     assert_eq!((idle.len(), idle.count(&site.server)), (2, 2));
-    assert_eq!(ends[0].read_u8().await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+    assert_eq!(ends[2].read_u8().await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     let mut small = Idle::new(IdleLimits { total: 1, ..IdleLimits::default() });
     for client in 1..=2 {
         let (made, end) = site.connection(client).await;
@@ -192,6 +192,24 @@ async fn limits_close_the_oldest() {
         small.put(made, Reuse::Never);
     }
     assert_eq!(small.len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_takes_what_another_keeps() {
+    let rooms = pool::IdleRooms::new(2, IdleLimits::default());
+    let site = Site::open(|s| (s.idle_low, s.max_reuse) = (Some(2), Some(1))).await;
+    let (one, _end) = site.connection(1).await;
+    let (two, other_end) = site.connection(1).await;
+    rooms.room(0).put(one, Reuse::Always);
+    assert!(rooms.take(1, &site.server, 2, Reuse::Always, true).is_none(), "there is but one");
+    rooms.room(0).put(two, Reuse::Safe);
+    assert!(rooms.take(1, &site.server, 2, Reuse::Never, false).is_none());
+    assert!(rooms.take(1, &site.server, 2, Reuse::Safe, true).is_none());
+    drop(other_end);
+    let taken = rooms.take(1, &site.server, 2, Reuse::Safe, false).unwrap();
+    assert_eq!((taken.uses, taken.owner, rooms.room(0).len()), (2, 2, 0));
+    rooms.room(1).put(taken, Reuse::Safe);
+    assert!(rooms.room(1).is_empty(), "it was used again once, and may not be more often");
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ pub(crate) async fn proxy(
         exchange.note_failure(conn.local.worker.index, &server, failure.cause, again);
         if failure.cause == Cause::KeepAliveRace {
             // Its other idle connections are likely to be as dead.
-            conn.local.idle.borrow_mut().purge(|other| other.uid != server.uid);
+            conn.local.idle.room(conn.local.worker.index).purge(|other| other.uid != server.uid);
         }
         if !again {
             return Box::pin(failed(conn, work, exchange, failure)).await;
@@ -378,7 +378,11 @@ async fn connect(
     let reuse = exchange.reuse();
     // On the very first request of a client the connection may be private (see `plan::pool::Reuse`).
     let first = exchange.number == 1;
-    let taken = conn.local.idle.borrow_mut().take(server, conn.id, reuse, first);
+    let (idle, worker) = (&conn.local.idle, conn.local.worker.index);
+    let taken = match conn.site.own_idle_connections {
+        true => idle.room(worker).take(server, conn.id, reuse, first),
+        false => idle.take(worker, server, conn.id, reuse, first),
+    };
     // A request that must not be repeated looks once more whether the server has closed.
     if let Some(connection) = taken.filter(|c| exchange.idempotent || is_quiet(&c.stream)) {
         exchange.connected(conn.local.worker.index, server, &connection, clock::now());

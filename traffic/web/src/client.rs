@@ -85,7 +85,7 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
         None => conn.run().await,
         Some(after) => conn.finish(after).await,
     }
-    conn.local.idle.borrow_mut().forget_client(conn.id);
+    conn.local.idle.room(conn.local.worker.index).forget_client(conn.id);
 }
 
 /// What a waiting connection saw.

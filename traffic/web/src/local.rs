@@ -1,7 +1,7 @@
 //! What a worker's HTTP connections share: the running sites, idle server connections, work space.
 
 use plan::site::Statistics;
-use pool::{Idle, Pool};
+use pool::{IdleRooms, Pool};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -28,6 +28,8 @@ pub struct Site {
     pub tables: Arc<tables::Tables>,
     /// Limits of request heads.
     pub limits: Limits,
+    /// Idle server connections serve only requests of the worker that opened them.
+    pub own_idle_connections: bool,
     /// Effort and limits of compression.
     pub compression: plan::compression::CompressionLimits,
     /// Where its log lines go; `None` = no access log.
@@ -98,7 +100,7 @@ pub struct Local {
     /// The worker.
     pub worker: Worker,
     /// Idle server connections.
-    pub idle: RefCell<Idle>,
+    pub idle: Arc<IdleRooms>,
     /// Log lines of this worker.
     pub log: RefCell<LogQueue>,
     pub(crate) clock: LogClock,
@@ -118,13 +120,19 @@ pub struct Local {
 
 impl Local {
     /// A worker's things before any site runs.
-    pub fn new(worker: Worker, log: LogQueue, zone: Arc<Zone>, servers: &pool::Clock) -> Rc<Local> {
+    pub fn new(
+        worker: Worker,
+        log: LogQueue,
+        zone: Arc<Zone>,
+        servers: &pool::Clock,
+        idle: Arc<IdleRooms>,
+    ) -> Rc<Local> {
         let zero = servers.now_ms().saturating_sub(tasks::clock::exact().as_millis() as u64);
         Rc::new(Local {
             server_clock_ms: zero,
             wall_zero_us: Cell::new(wall_zero_us()),
             worker,
-            idle: RefCell::default(),
+            idle,
             log: RefCell::new(log),
             clock: LogClock::new(zone),
             sites: RefCell::default(),
@@ -161,7 +169,7 @@ impl Local {
     pub fn publish_idle(&self) {
         let sites = self.sites.borrow();
         let Some(site) = sites.values().next() else { return };
-        let idle = self.idle.borrow();
+        let idle = self.idle.room(self.worker.index);
         for server in site.pools.values().flat_map(|pool| pool.servers().to_vec()) {
             server.stats.at(self.worker.index).idle.set(idle.count(&server) as u64);
         }

@@ -323,6 +323,14 @@ fn tune(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>, name: &str) -> Done {
             shared.stick_counters = cursor.number_in("a number of counters", 0, 100)? as u8;
             cursor.end()
         }
+        "idle-pool.shared" => {
+            shared.process.own_idle_connections = match cursor.text("on, off or auto")? {
+                "on" | "auto" | "full" => false,
+                "off" => true,
+                other => return Err(cursor.wrong(other, "on, off, auto or full")),
+            };
+            cursor.end()
+        }
         "comp.maxlevel" => {
             shared.process.compression.level = Some(cursor.number_in("a level", 1, 9)? as u32);
             cursor.end()

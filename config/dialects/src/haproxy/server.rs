@@ -43,6 +43,9 @@ pub(super) struct ServerSettings {
     cut_when_down: bool,
     cut_backups_when_up: bool,
     idle_connections: Option<u32>,
+    idle_low: Option<u32>,
+    idle_life: Option<Duration>,
+    max_reuse: Option<u32>,
     redirect_prefix: Option<String>,
     non_stick: bool,
     id: Option<u32>,
@@ -91,7 +94,7 @@ pub(super) const SERVER: &[Entry<Set>] = &[
     entry!("init-addr", |_, v, c| lookup::first(&mut v.lookup, c), "how its address is found at the start"),
     entry!("inter", inter, "time between checks"),
     entry!("log-proto", tuning_with_word, "syslog transport"),
-    entry!("max-reuse", tuning_with_word, "requests on one connection"),
+    entry!("max-reuse", max_reuse, "times a connection is used again"),
     entry!("maxconn", |_, v, c| limit(&mut v.max_connections, c), "requests or connections at once"),
     entry!("maxqueue", |_, v, c| limit(&mut v.max_queue, c), "requests that may wait for it"),
     entry!("minconn", |_, v, c| limit(&mut v.min_connections, c), "least dynamic limit"),
@@ -116,9 +119,13 @@ pub(super) const SERVER: &[Entry<Set>] = &[
         "shutdown-backup-sessions: connections to backups are cut when it comes up"
     ),
     entry!("pool-conn-name", tuning_with_word, "name of its idle connections"),
-    entry!("pool-low-conn", tuning_with_word, "idle connections kept by each thread"),
+    entry!(
+        "pool-low-conn",
+        |_, v, c| c.number_in("a number", 0, u64::from(u32::MAX)).map(|n| v.idle_low = Some(n as u32)),
+        "idle connections below which threads keep their own"
+    ),
     entry!("pool-max-conn", pool_max_conn, "idle connections kept at most"),
-    entry!("pool-purge-delay", tuning_with_word, "time between purges of idle connections"),
+    entry!("pool-purge-delay", |_, v, c| time(&mut v.idle_life, c), "longest idle time of a connection"),
     entry!("port", |_, v, c| port(&mut v.schedule.port, c), "port to check instead of the server's"),
     entry!("proto", proto, "protocol spoken"),
     entry!("redir", |_, v, c| word(&mut v.redirect_prefix, c), "redirects there instead of proxying"),
@@ -367,6 +374,9 @@ impl ServerSettings {
         server.cut_when_down = self.cut_when_down;
         server.cut_backups_when_up = self.cut_backups_when_up;
         server.idle_connections = self.idle_connections;
+        server.idle_low = self.idle_low;
+        server.idle_life = self.idle_life;
+        server.max_reuse = self.max_reuse;
         server.redirect_prefix = self.redirect_prefix;
         server.non_stick = self.non_stick;
         Ok(server)
@@ -492,6 +502,12 @@ fn agent_send(_: &mut Scene<'_, '_>, settings: &mut ServerSettings, cursor: &mut
 fn pool_max_conn(_: &mut Scene<'_, '_>, settings: &mut ServerSettings, cursor: &mut Cursor<'_>) -> Done {
     let count: i64 = cursor.number("a number, or -1 for no limit")?;
     settings.idle_connections = u32::try_from(count).ok();
+    Ok(())
+}
+
+fn max_reuse(_: &mut Scene<'_, '_>, settings: &mut ServerSettings, cursor: &mut Cursor<'_>) -> Done {
+    let count: i64 = cursor.number("a number, or -1 for no limit")?;
+    settings.max_reuse = u32::try_from(count).ok();
     Ok(())
 }
 

@@ -213,6 +213,9 @@ impl Fieldset for ServerForm {
             cut_when_down,
             cut_backups_when_up,
             idle_connections,
+            idle_low,
+            idle_life,
+            max_reuse,
             redirect_prefix,
             non_stick,
         } = &mut self.server;
@@ -236,6 +239,9 @@ impl Fieldset for ServerForm {
         f.flag("cut_when_down", cut_when_down);
         f.flag("cut_backups_when_up", cut_backups_when_up);
         f.option("idle_connections", idle_connections);
+        f.option("idle_low", idle_low);
+        f.option("idle_life", idle_life);
+        f.option("max_reuse", max_reuse);
         f.option("redirect_prefix", redirect_prefix);
         let schedule = self.schedule.clone();
         if f.reads() {

@@ -32,6 +32,7 @@ impl Fieldset for Process {
             hard_stop_after,
             spread_checks_percent,
             head_bytes,
+            own_idle_connections,
             compression,
             descriptors,
             metrics,
@@ -47,6 +48,7 @@ impl Fieldset for Process {
         f.option("session_rate", session_rate);
         f.option("descriptors", descriptors);
         f.option("head_bytes", head_bytes);
+        f.flag("own_idle_connections", own_idle_connections);
         f.option("compression_level", &mut compression.level);
         f.option("compressed_bytes_per_second", &mut compression.bytes_per_second);
         f.option("hard_stop_after", hard_stop_after);

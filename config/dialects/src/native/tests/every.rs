@@ -157,6 +157,7 @@ fn process() -> Process {
         description: some("d: with # odd [things]"),
         hard_stop_after: seconds(90),
         spread_checks_percent: 5,
+        own_idle_connections: true,
         compression: CompressionLimits { level: Some(6), bytes_per_second: Some(1_000_000) },
         head_bytes: Some(32768),
         descriptors: Some(100_000),
@@ -999,6 +1000,9 @@ fn servers(check: &Check) -> Vec<Server> {
         cut_when_down: true,
         cut_backups_when_up: true,
         idle_connections: Some(0),
+        idle_low: Some(3),
+        idle_life: Some(Duration::from_secs(4)),
+        max_reuse: Some(5),
         redirect_prefix: some("http://x"),
         non_stick: false,
         ..server("a", 11, ServerAddress::Tcp("10.0.0.1:80".parse().unwrap()))
