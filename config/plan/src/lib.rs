@@ -5,6 +5,7 @@
 //! Nothing here opens a file or a socket, reads a clock or the environment; after the plan nobody knows
 //! which dialect it came from. Formats, error pages and defaults are data in it.
 
+pub mod alert;
 pub mod check;
 pub mod compression;
 pub mod draft;

@@ -49,6 +49,8 @@ pub struct Pool {
     pub probe: Option<Probe>,
     /// Each check outcome becomes a log line.
     pub log_checks: bool,
+    /// Alert mails about its servers.
+    pub alerts: Option<Arc<crate::alert::MailAlerts>>,
     /// HTTP behaviour.
     pub http: HttpOptions,
     /// Reuse of idle server connections.

@@ -439,7 +439,10 @@ impl Entry {
 fn verdict(finding: &Finding) -> Verdict {
     match finding.status {
         _ if finding.ours => Verdict::Unproven,
-        CheckStatus::L4Timeout | CheckStatus::L6Timeout | CheckStatus::L7Timeout => Verdict::TimedOut,
+        CheckStatus::L4Timeout
+        | CheckStatus::L6Timeout
+        | CheckStatus::L7Timeout
+        | CheckStatus::ProcTimeout => Verdict::TimedOut,
         status if status.passed() => Verdict::Passed,
         _ => Verdict::Failed,
     }

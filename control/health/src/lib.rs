@@ -11,6 +11,7 @@
 mod entry;
 mod inbox;
 pub mod machine;
+pub mod mail;
 pub mod probe;
 pub mod steps;
 mod task;

@@ -439,6 +439,11 @@ fn subject(entry: &Entry, node: &str) -> Subject {
     Subject {
         pool: pool.plan.name.clone(),
         server: server.plan.name.clone(),
+        pool_id: pool.plan.id,
+        server_id: server.plan.id,
+        connections: server.stats.current.now(),
+        max_connections: server.max_connections().unwrap_or(0),
+        http: pool.plan.mode == plan::Mode::Http,
         host: server.address().to_string(),
         down: !server.is_up(),
         state: match &pool.plan.probe {

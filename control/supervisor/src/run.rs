@@ -4,7 +4,7 @@ use crate::control::{self, Desk, ReloadAsked};
 use crate::cycle::{Cycle, Opened};
 use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
-use crate::process::{Process, node_name, say};
+use crate::process::{Process, hostname, node_name, say};
 use crate::signals::{Asked, Signals, TERMINATE};
 use crate::sockets::Sockets;
 use crate::watcher::Watcher;
@@ -13,6 +13,7 @@ use crate::{limits, privileges};
 use admin::Reloaded;
 use discovery::Discovery;
 use health::Checks;
+use health::mail::Post;
 use listener::Quota;
 use plan::{Plan, Problem, Problems, RuntimeSocket};
 use std::path::PathBuf;
@@ -381,7 +382,14 @@ fn notes(plan: &Plan) -> String {
 /// Starts the checks; what they find goes to the logs and to whoever waits for a server.
 fn start_checks(process: &Arc<Process>, watcher: &Watcher) -> Checks {
     let teller = Arc::clone(process);
-    let (checks, task) = Checks::new(Box::new(move |pool, event| teller.pool_event(&pool.plan.name, event)));
+    let (post, postman) = Post::new(hostname());
+    tokio::task::spawn_local(postman);
+    let (checks, task) = Checks::new(Box::new(move |pool, event| {
+        if let Some(alerts) = &pool.plan.alerts {
+            post.tell(alerts, &event);
+        }
+        teller.pool_event(&pool.plan.name, event);
+    }));
     watcher.set_next(checks.observer());
     tokio::task::spawn_local(task);
     checks

@@ -2,9 +2,9 @@
 //! settings that HTTP alone knows.
 
 use super::check::CheckDraft;
-use super::format;
 use super::resolvers;
 use super::scene::{Kind, LineFormat, Proxy, Scene, Shared};
+use super::{format, mailers};
 use crate::formats;
 use plan::listener::BindAddress;
 use plan::log::LogFormat;
@@ -101,7 +101,11 @@ fn finish(shared: &mut Shared<'_>, mut proxy: Proxy) -> (Option<Site>, Option<Po
     let site = proxy.kind.has_site().then(|| site(&proxy, site_rules, line));
     proxy.pool.state_file = super::states::file(&shared.states, &proxy);
     let keep_environment = shared.external_checks.unwrap_or(false);
-    let pool = proxy.kind.has_pool().then(|| pool(proxy, pool_rules, keep_environment));
+    let alerts = mailers::alerts(shared, &proxy);
+    let mut pool = proxy.kind.has_pool().then(|| pool(proxy, pool_rules, keep_environment));
+    if let Some(pool) = &mut pool {
+        pool.alerts = alerts;
+    }
     (site, pool)
 }
 

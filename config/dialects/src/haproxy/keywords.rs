@@ -4,8 +4,8 @@ use super::proxy::{self};
 use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
 use super::{
-    acl, balance, bind, check, compression, converters, fetches, global, logs, options, pages, rules, server,
-    states, stats, tables, timeouts,
+    acl, balance, bind, check, compression, converters, fetches, global, logs, mailers, options, pages,
+    rules, server, states, stats, tables, timeouts,
 };
 
 /// In which sections a word may stand.
@@ -70,6 +70,8 @@ pub(super) enum SectionKind {
     HttpErrors,
     /// Name servers.
     Resolvers,
+    /// Mail servers.
+    Mailers,
     /// Known, not there yet.
     NotYet,
 }
@@ -93,7 +95,7 @@ pub(super) const SECTIONS: &[Entry<SectionKind>] = &[
     entry!("listen", ANY, SectionKind::Proxy(Kind::Listen), "a frontend and a backend in one"),
     entry!("log-forward", ANY, SectionKind::NotYet, "a relay of log lines"),
     entry!("log-profile", ANY, SectionKind::NotYet, "formats of log lines"),
-    entry!("mailers", ANY, SectionKind::NotYet, "mail servers for alerts"),
+    entry!("mailers", ANY, SectionKind::Mailers, "mail servers for alerts"),
     entry!("peers", ANY, SectionKind::NotYet, "other balancers that share tables"),
     entry!("program", ANY, SectionKind::NotYet, "a program to run beside"),
     entry!("resolvers", ANY, SectionKind::Resolvers, "name servers"),
@@ -145,6 +147,12 @@ pub(super) const PROXY: &[Entry<Act>] = &[
     ),
     entry!("description", P, proxy::description, "description TEXT: shown on the statistics page"),
     entry!("disabled", ANY, proxy::disabled, "does not run"),
+    entry!(
+        "email-alert",
+        ANY,
+        mailers::email_alert,
+        "email-alert mailers|from|to|level|myhostname VALUE: mails about servers"
+    ),
     entry!("enabled", ANY, proxy::enabled, "runs, against 'disabled' in defaults"),
     entry!("errorfile", ANY, pages::errorfile, "errorfile STATUS FILE: a whole message as an error page"),
     entry!(
@@ -329,7 +337,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("crt", ""),
     ("dispatch", "write 'server NAME ADDRESS:PORT'"),
     ("dynamic-cookie-key", "give each server a 'cookie'"),
-    ("email-alert", ""),
     ("force-be-switch", ""),
     ("force-persist", ""),
     ("hash-preserve-affinity", ""),

@@ -28,6 +28,7 @@ mod keywords;
 mod lists;
 mod logs;
 mod lookup;
+mod mailers;
 mod options;
 mod pages;
 mod proxy;
@@ -79,6 +80,7 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         http_errors: HashMap::new(),
         external_checks: None,
         resolvers: Vec::new(),
+        mailers: HashMap::new(),
         references: RefCell::new(Vec::new()),
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
@@ -88,6 +90,9 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
     for section in sections.iter().filter(|s| s.head.text(0) == "userlist") {
         userlist::read(&mut reader.shared, section);
+    }
+    for section in sections.iter().filter(|s| s.head.text(0) == "mailers") {
+        mailers::read(&mut reader.shared, section);
     }
     for section in sections.iter().filter(|s| s.head.text(0) == "http-errors") {
         pages::read(&mut reader.shared, section);
@@ -131,6 +136,7 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         http_errors: HashMap::new(),
         external_checks: None,
         resolvers: Vec::new(),
+        mailers: HashMap::new(),
         references: RefCell::new(Vec::new()),
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
@@ -174,7 +180,7 @@ impl Reader<'_> {
             Some(SectionKind::Global) => global::read(&mut self.shared, section),
             Some(SectionKind::Proxy(kind)) => self.proxy(kind, section),
             Some(SectionKind::Resolvers) => resolvers::read(&mut self.shared, section),
-            Some(SectionKind::Userlist | SectionKind::HttpErrors) | None => {}
+            Some(SectionKind::Userlist | SectionKind::HttpErrors | SectionKind::Mailers) | None => {}
             Some(SectionKind::NotYet) => {
                 let what = format!("the section '{}'", section.head.text(0));
                 self.shared

@@ -35,6 +35,8 @@ pub(super) struct Shared<'s> {
     pub userlists: HashMap<String, Users>,
     /// `http-errors` sections by name.
     pub http_errors: HashMap<String, super::pages::ErrorFiles>,
+    /// `mailers` sections by name.
+    pub mailers: HashMap<String, super::mailers::Mailers>,
     /// Checks by a program are allowed; true when they inherit the environment.
     pub external_checks: Option<bool>,
     /// Name servers.
@@ -170,6 +172,8 @@ pub(super) struct Proxy {
     pub line: LineFormat,
     /// Health checks.
     pub check: CheckDraft,
+    /// Alert mails.
+    pub alert: super::mailers::AlertDraft,
     /// What every server line begins with.
     pub server: ServerSettings,
     /// Statistics page.
@@ -267,6 +271,7 @@ impl Proxy {
             logs: Vec::new(),
             line: LineFormat::Short,
             check: CheckDraft::default(),
+            alert: super::mailers::AlertDraft::default(),
             server: ServerSettings::default(),
             statistics: None,
             rules: ProxyRules::default(),

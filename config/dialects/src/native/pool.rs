@@ -8,6 +8,7 @@ use super::log;
 use super::reader::Reader;
 use super::writer::Writer;
 use super::yaml::{Kind, Node};
+use plan::alert::MailAlerts;
 use plan::check::Check;
 use plan::draft::nearest;
 use plan::pages::ErrorPages;
@@ -15,11 +16,15 @@ use plan::pool::{
     Balance, Cookie, CookieMode, HashFunction, HashKind, HashMethod, Observe, ObserveAction, ObserveLayer,
     Pool, PoolTimeouts, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress, Tracked, UriHash,
 };
-use plan::{Mode, Place};
+use plan::{Mode, Place, Severity};
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Errors in a row that act, when nothing is said.
 const ERROR_LIMIT: u32 = 10;
+/// Longest time for an alert mail, when nothing is said.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Servers drawn by `balance: random`, when nothing is said.
 const DRAWS: u32 = 2;
 
@@ -46,6 +51,7 @@ impl Fieldset for Pool {
             stick_response,
             probe,
             log_checks,
+            alerts,
             http,
             reuse,
             rules,
@@ -79,6 +85,14 @@ impl Fieldset for Pool {
         f.flag("tcp_keep_alive", tcp_keep_alive);
         f.part("http", http);
         f.flag("log_checks", log_checks);
+        f.with(
+            "mail_alerts",
+            alerts,
+            |node, reader| MailForm::read(node, reader).map(|form| Some(Arc::new(form.0))),
+            |alerts, writer| {
+                alerts.as_ref().map(|alerts| MailForm(MailAlerts::clone(alerts)).written(writer))
+            },
+        );
         let process_logs = f.process_logs();
         if f.reads() {
             event_logs.clone_from(&process_logs);
@@ -534,5 +548,38 @@ impl Form for Tracked {
 
     fn written(&self, _: &mut Writer) -> Out {
         Out::Text(self.to_string())
+    }
+}
+
+#[derive(Clone)]
+struct MailForm(MailAlerts);
+
+impl Fieldset for MailForm {
+    fn blank() -> MailForm {
+        MailForm(MailAlerts {
+            mailers: Vec::new(),
+            timeout: MAIL_TIMEOUT,
+            from: String::new(),
+            to: String::new(),
+            level: Severity::Alert,
+            hostname: None,
+        })
+    }
+
+    fn fields(&mut self, f: &mut Fields<'_, '_>) {
+        let MailAlerts { mailers, timeout, from, to, level, hostname } = &mut self.0;
+        f.list("mailers", mailers);
+        f.value("timeout", timeout, &MAIL_TIMEOUT);
+        f.required("from", from);
+        f.required("to", to);
+        f.value("level", level, &Severity::Alert);
+        f.option("hostname", hostname);
+        let words = [Some(&*from), Some(&*to), hostname.as_ref()];
+        let bad = |text: &str| {
+            text.is_empty() || text.bytes().any(|b| b <= b' ' || matches!(b, b'<' | b'>' | 0x7f))
+        };
+        if words.into_iter().flatten().any(|word| bad(word)) {
+            f.refuse("addresses of mails hold no blanks and no angle brackets", "");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod errors;
+mod program;
 mod script;
 
 pub use agent::{AgentAnswer, AgentState, AgentWeight};
@@ -118,7 +119,10 @@ impl Verdict {
 /// Asks a server what `probe` says.
 pub async fn check(target: &Target, probe: &Probe, subject: &Subject, limits: Limits) -> Finding {
     let mut attempt = Attempt::new(target, limits);
-    let verdict = script::check(&mut attempt, probe, subject).await;
+    let verdict = match probe {
+        Probe::Program(program) => program::check(&mut attempt, program, subject).await,
+        probe => script::check(&mut attempt, probe, subject).await,
+    };
     attempt.finding(verdict)
 }
 

@@ -29,6 +29,16 @@ pub struct Subject {
     pub down: bool,
     /// Value of the header that tells the server's state; empty = no such header.
     pub state: String,
+    /// Number of the pool.
+    pub pool_id: u32,
+    /// Number of the server.
+    pub server_id: u32,
+    /// Connections of the server now.
+    pub connections: u32,
+    /// Connections it may have; 0 = no limit.
+    pub max_connections: u32,
+    /// The pool speaks HTTP.
+    pub http: bool,
     /// Unix time in seconds.
     pub unix: i64,
     /// Number drawn for this check.

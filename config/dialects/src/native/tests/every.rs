@@ -716,6 +716,14 @@ fn pools() -> Vec<Pool> {
     for mode in [CookieMode::Insert, CookieMode::Prefix] {
         add(&|pool| pool.cookie = Some(cookie(mode)));
     }
+    add(&|pool| {
+        pool.alerts = Some(Arc::new(mail_alerts()));
+        pool.servers = vec![Server {
+            track: Some(Tracked { pool: "p".into(), server: "s".into() }),
+            told_rise: 3,
+            ..server("a", 1, ServerAddress::Transparent)
+        }];
+    });
     for probe in probes() {
         add(&|pool| pool.probe = Some(probe.clone()));
         add(&|pool| {
@@ -728,6 +736,17 @@ fn pools() -> Vec<Pool> {
         pool.retry.on = RetryOn { connect_failure: false, empty_response: false, ..RetryOn::default() };
     });
     pools
+}
+
+fn mail_alerts() -> plan::alert::MailAlerts {
+    plan::alert::MailAlerts {
+        mailers: vec!["10.0.0.1:25".parse().unwrap()],
+        timeout: Duration::from_secs(20),
+        from: "a@b.test".into(),
+        to: "c@d.test".into(),
+        level: Severity::Notice,
+        hostname: Some("h".into()),
+    }
 }
 
 fn probes() -> Vec<Probe> {
@@ -859,6 +878,7 @@ fn full_pool() -> Pool {
         send_proxy: Some(ProxyVersion::V2),
     };
     Pool {
+        alerts: Some(Arc::new(mail_alerts())),
         place: Place::none(),
         name: "app".into(),
         id: 9,
