@@ -738,7 +738,7 @@ async fn respond(
     write_response(&work.response, &mut out, &edit);
     exchange.status = Some(work.response.status);
     if exchange.site.plan.log.early {
-        exchange.log_early(conn, work);
+        exchange.log_early(conn, work, out.len() as u64);
     }
     let server_keeps = work.response.keep_alive() && received != BodyFraming::UntilClose;
     let mut down = Pump::new(out, received, sent).squeezing(squeezer);

@@ -84,6 +84,8 @@ pub(crate) struct Exchange {
     pub squeeze_answer: Option<Coding>,
     /// How the request's body is compressed.
     pub squeeze_request: Option<Coding>,
+    /// The statistics page answered.
+    pub is_page: bool,
     /// The client went away while its body was waited for.
     pub client_left: bool,
     /// What rules changed about its course.
@@ -186,6 +188,7 @@ impl Exchange {
             body_spent: false,
             squeeze_answer: None,
             squeeze_request: None,
+            is_page: false,
             client_left: false,
             course: None,
             received: None,
@@ -660,7 +663,7 @@ async fn decided(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange,
         }
         Verdict::Authenticate(realm) => {
             exchange.intercepted = true;
-            exchange.letters = Some(*b"PR");
+            exchange.letters = Some(*b"LR");
             answer::authenticate(realm_of(&realm, exchange), &exchange.pages())
         }
     };
@@ -802,7 +805,9 @@ async fn statistics(
     exchange.intercepted = true;
     exchange.letters = Some(*b"LR");
     if !page.users.users.is_empty() && !crate::auth::is_user(&page.users, &work.request) {
-        exchange.letters = Some(*b"PR");
+        exchange.is_page = true;
+        let now = Some(tasks::clock::now());
+        (exchange.times.queued, exchange.times.connected) = (now, now);
         exchange.denied = true;
         let own = answer::authenticate(&page.realm, &exchange.pages());
         return say(conn, work, exchange, own).await;
@@ -819,6 +824,10 @@ async fn statistics(
     };
     let request = PagesRequest { rest: &rest, post: post.as_deref(), admin };
     let own = page_answer(conn.site.process.pages.answer(holder, page, &request));
+    // The page is its own server, reached at once.
+    let now = Some(tasks::clock::now());
+    exchange.is_page = true;
+    (exchange.times.queued, exchange.times.connected, exchange.times.answered) = (now, now, now);
     say(conn, work, exchange, own).await
 }
 

@@ -223,8 +223,11 @@ impl Exchange {
     }
 
     /// Writes the line now, before the end (`option logasap`): the end may be far.
-    pub fn log_early(&mut self, conn: &Conn, work: &Workspace) {
+    /// `head` = bytes of the answer's head, which is what leaves first.
+    pub fn log_early(&mut self, conn: &Conn, work: &Workspace, head: u64) {
+        self.bytes_out += head;
         self.log(conn, work, true);
+        self.bytes_out -= head;
         self.logged = true;
     }
 
@@ -258,7 +261,7 @@ impl Exchange {
         let plan = &self.site.plan.log;
         match self.log_level {
             Some(level) => level,
-            None if self.cause.is_some() && plan.errors_at_err => Some(Severity::Error),
+            None if plan.errors_at_err && self.is_error() => Some(Severity::Error),
             None => Some(Severity::Info),
         }
     }
@@ -266,7 +269,12 @@ impl Exchange {
     fn is_unlogged(&self) -> bool {
         let plan = &self.site.plan.log;
         let nothing_came = self.bytes_in == 0 && self.status.is_none_or(|status| matches!(status, 400 | 408));
-        (plan.skip_empty && nothing_came) || (plan.only_errors && self.cause.is_none())
+        (plan.skip_empty && nothing_came) || (plan.only_errors && !self.is_error())
+    }
+
+    /// True when the line is that of an error: a failure, another try, or a status that says so.
+    fn is_error(&self) -> bool {
+        self.cause.is_some() || self.retries > 0 || self.status.is_some_and(|status| status >= 500)
     }
 
     /// Answers `Fetch::Record` outside the final log line: what is known by now.
@@ -307,7 +315,8 @@ impl Exchange {
         record.site = &self.site.plan.name;
         record.http = true;
         record.pool = self.pool.as_ref().map_or(&self.site.plan.name, |pool| &pool.plan.name);
-        record.server = self.server.as_ref().map(|server| server.plan.name.as_str());
+        let page = self.is_page.then_some("<STATS>");
+        record.server = self.server.as_ref().map(|server| server.plan.name.as_str()).or(page);
         record.timers = self.timers();
         record.status = self.status;
         record.bytes_out = self.bytes_out;

@@ -210,7 +210,9 @@ pub(super) fn log_format(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> 
 
 /// `error-log-format FORMAT`.
 pub(super) fn error_log_format(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
-    scene.proxy.site.log.error_line = Some(format_word(scene, cursor)?);
+    format_word(scene, cursor)?;
+    // It is for connections that end before there is a request, as in a TLS handshake.
+    scene.no_effect(cursor.line, 0, "connections that fail before a request leave no line");
     Ok(())
 }
 

@@ -491,7 +491,7 @@ fn check_method(method: &[u8]) -> Result<(), HeadError> {
 }
 
 /// At most one `Host`, a valid one. Without one a request is taken as HAProxy takes it, though RFC 9112 section 3.2
-/// wants one in HTTP/1.1; it leaves as HTTP/1.0, which needs none. `nobody`: the target names no host, and is compared
+/// wants one in HTTP/1.1; it leaves with an empty one. `nobody`: the target names no host, and is compared
 /// with the field later.
 fn check_host(fields: &Fields, nobody: bool) -> Result<(), HeadError> {
     let mut hosts = fields.find_all(Name::Host);

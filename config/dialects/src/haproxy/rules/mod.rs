@@ -613,6 +613,11 @@ fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) 
     let mut target = false;
     while !cursor.is_end() && !cursor.is_condition() {
         match cursor.text("a word")? {
+            word @ ("prefix" | "scheme") if family.bit == RESPONSE => {
+                return Err(Said::new(format!("'redirect {word}' needs a request"))
+                    .hint("answers are redirected by 'location' only")
+                    .at(cursor.at - 1));
+            }
             word @ ("location" | "prefix" | "scheme") => {
                 let template = redirect_target(scene, cursor, family, word)?;
                 redirect.kind = match word {
