@@ -313,7 +313,9 @@ impl<'a> Record<'a> {
             F::RequestCookie => Part::cookie(self.request_cookie),
             F::ResponseCookie => Part::cookie(self.response_cookie),
             F::RequestLine => Part::Composed,
-            F::Method | F::Target | F::Path | F::Query | F::Version => self.request_part(field),
+            F::Method | F::Target | F::Path | F::TargetPath | F::Query | F::Version => {
+                self.request_part(field)
+            }
             F::ProcessId => Part::Int(i64::from(self.process.pid)),
             F::Hostname => Part::name(&self.process.hostname),
             F::RequestCounter => Part::count(self.request_counter),
@@ -331,6 +333,7 @@ impl<'a> Record<'a> {
         match field {
             RecordField::Method => Part::text(method, Set::Uri),
             RecordField::Path => Part::text(path_of(&target[..query]), Set::Uri),
+            RecordField::TargetPath => Part::text(&target[..query], Set::Uri),
             RecordField::Query => Part::text(&target[query..], Set::Uri),
             RecordField::Version => Part::text(version, Set::Uri),
             _ => Part::text(target, Set::Uri),

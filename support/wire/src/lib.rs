@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod hello;
 pub mod http1;
 pub mod ldap;
 pub mod mysql;

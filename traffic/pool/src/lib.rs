@@ -15,6 +15,7 @@ mod budget;
 mod choice;
 mod clock;
 mod connect;
+pub mod facts;
 mod hash;
 mod idle;
 mod key;

@@ -1,9 +1,10 @@
 //! What rules, routes and log lines can know about a connection: the facts. HTTP fetches have no value here.
 
 use crate::session::Session;
-use plan::rule::{Condition, Expr, Facts, Fetch, Test, Value};
+use plan::rule::{Condition, EarlyFetch, Expr, Fact, Facts, Fetch, Test, Value};
 use plan::table::TableLookup;
 use std::ops::ControlFlow;
+use wire::hello::HelloKind;
 
 /// A connection as rules see it.
 pub(crate) struct Scene<'a> {
@@ -58,6 +59,19 @@ impl Scene<'_> {
             Fetch::SiteConnections(Some(name)) if **name == session.site.plan.name => {
                 Value::Int(session.site.stats.current.now().into())
             }
+            Fetch::Fact(fact) => return self.fact(*fact),
+            Fetch::OfPool(fact, name) => {
+                let named = name.as_ref().map(|name| session.site.pools.get(&**name));
+                return pool::facts::of_pool(named.unwrap_or(session.pool.as_ref())?, *fact);
+            }
+            Fetch::OfServer(fact, pool, server) => {
+                let named = pool.as_ref().map(|name| session.site.pools.get(&**name));
+                let pool = named.unwrap_or(session.pool.as_ref())?;
+                pool::facts::of_server(&*pool.server(server)?, *fact)
+            }
+            Fetch::Early(early) => {
+                return early_value(early, session.early.as_ref().map_or(&[], |buffer| buffer.bytes()));
+            }
             Fetch::Variable(scope, name) => session.variables.get(*scope, name)?,
             Fetch::RequestCapture(index) => Value::text(session.captures.get(*index)?),
             Fetch::ReceivedBytes => Value::Int(session.early.as_ref().map_or(0, |b| b.len() as i64)),
@@ -71,6 +85,35 @@ impl Scene<'_> {
             Fetch::TableUsed(name) => Value::Int(session.site.tables.count_of(name, false)?),
             Fetch::TableFree(name) => Value::Int(session.site.tables.count_of(name, true)?),
             _ => return None,
+        })
+    }
+
+    fn fact(&self, fact: Fact) -> Option<Value<'_>> {
+        let session = self.session;
+        let site = &session.site.plan;
+        Some(match fact {
+            Fact::BindName => {
+                Value::text(site.binds.get(usize::from(session.bind))?.name.as_deref()?.as_bytes())
+            }
+            Fact::BindId => Value::Int(i64::from(session.bind) + 1),
+            Fact::SiteId => Value::Int(site.id.into()),
+            Fact::SiteDefaultPool => Value::text(site.default_pool.as_deref()?.as_bytes()),
+            Fact::SiteClientTimeout => Value::Int(i64::try_from(site.timeouts.client?.as_millis()).ok()?),
+            Fact::ServerId => Value::Int(session.server.as_ref()?.plan.id.into()),
+            Fact::ServerAddress => Value::Address(session.server_address?.ip()),
+            Fact::ServerPort => Value::Int(session.server_address?.port().into()),
+            Fact::Uuid => Value::owned(pool::facts::uuid()),
+            Fact::ClientIsLocal => Value::Bool(session.client.ip()?.ip() == session.own.ip()?.ip()),
+            Fact::LocalIsLocal => Value::Bool(session.own.ip()?.ip().is_loopback()),
+            Fact::DateMicroseconds => Value::Int(crate::session::wall_us().rem_euclid(1_000_000)),
+            Fact::ProcessId => Value::Int(std::process::id().into()),
+            Fact::PoolAddress
+            | Fact::PoolPort
+            | Fact::RequestLines
+            | Fact::ResponseLines
+            | Fact::HttpMajor => {
+                return None;
+            }
         })
     }
 
@@ -115,11 +158,36 @@ impl Scene<'_> {
     }
 }
 
+/// Something of the first bytes of a connection.
+fn early_value<'b>(fetch: &EarlyFetch, bytes: &'b [u8]) -> Option<Value<'b>> {
+    if let EarlyFetch::RdpCookie(name) = fetch {
+        return wire::hello::rdp_cookie(bytes, name.as_deref()).ok().map(Value::owned);
+    }
+    if let EarlyFetch::Payload { .. } | EarlyFetch::Counted { .. } = fetch {
+        return fetch.slice(bytes).map(Value::text);
+    }
+    let hello = wire::hello::parse(bytes).ok()?;
+    Some(match fetch {
+        EarlyFetch::HelloKind => Value::Int(if hello.kind == HelloKind::Client { 1 } else { 2 }),
+        EarlyFetch::HelloVersion => Value::Int(i64::from(hello.version.0) << 16 | i64::from(hello.version.1)),
+        EarlyFetch::HelloServerName => Value::owned(hello.server_name?),
+        EarlyFetch::HelloProtocols if hello.protocols.is_empty() => return None,
+        EarlyFetch::HelloProtocols => Value::owned(hello.protocols.join(&b',')),
+        EarlyFetch::HelloTicket => Value::Int(match hello.ticket {
+            None => 0,
+            Some(0) => 1,
+            Some(_) => 2,
+        }),
+        EarlyFetch::HelloCurves => Value::Bool(hello.curves),
+        EarlyFetch::Payload { .. } | EarlyFetch::Counted { .. } | EarlyFetch::RdpCookie(_) => return None,
+    })
+}
+
 /// True when more bytes may change the value.
 fn depends_on_bytes(expr: &Expr) -> bool {
     use Fetch as F;
     match &expr.fetch {
-        F::ReceivedBytes | F::InspectionOver => true,
+        F::ReceivedBytes | F::InspectionOver | F::Early(_) => true,
         F::Method | F::Version | F::Target | F::Path | F::PathAndQuery | F::Query | F::Base => true,
         F::Header(_) | F::HeaderCount(_) | F::Cookie(_) | F::QueryParameter(_) | F::BodyLength => true,
         F::Holds(condition) => condition_depends_on_bytes(condition),

@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub site: Arc<Site>,
     pub client: Peer,
     pub own: Peer,
+    /// Index of the bind in the site.
+    pub bind: u16,
     pub stream: Stream,
     /// What was read before there was a tunnel.
     pub early: Option<Box<Buffer>>,
@@ -151,7 +153,7 @@ async fn tunnel(session: &mut Session) -> u64 {
 
 impl Session {
     fn new(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) -> Session {
-        let Accepted { stream, client, local: own, ticket, .. } = accepted;
+        let Accepted { stream, client, local: own, bind, ticket, .. } = accepted;
         Session {
             deadline: local.worker.deadlines.slot(),
             accepted_us: if site.log.is_some() { wall_us() } else { 0 },
@@ -160,6 +162,7 @@ impl Session {
             site,
             client,
             own,
+            bind: u16::try_from(bind).unwrap_or(u16::MAX),
             stream,
             linked: None,
             early: None,

@@ -57,13 +57,15 @@ pub(crate) struct Conn {
 pub(crate) struct Peers {
     pub client: Peer,
     pub local: Peer,
+    /// Index of the bind in the site.
+    pub bind: usize,
     /// Acceptance, Unix microseconds.
     pub accepted_us: i64,
 }
 
 /// Serves a connection until it ends.
 pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
-    let Accepted { stream, client, local: own, ticket, .. } = accepted;
+    let Accepted { stream, client, local: own, bind, ticket, .. } = accepted;
     let accepted_us = local.wall_us(clock::now());
     let id = site.process.connections.fetch_add(1, Relaxed);
     site.stats.at(local.worker.index).sessions.add(1);
@@ -77,7 +79,7 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
         session: Variables::default(),
         tracked: tables::Tracked::default(),
         generation: local.generation(),
-        peers: Box::new(Peers { client, local: own, accepted_us }),
+        peers: Box::new(Peers { client, local: own, bind, accepted_us }),
         site,
         local,
     };

@@ -27,6 +27,8 @@ pub(crate) struct Exchange {
     pub site: Arc<Site>,
     pub client: Peer,
     pub local: Peer,
+    /// Index of the bind in the site.
+    pub bind: usize,
     /// Number on its connection, from 1.
     pub number: u64,
     pub pool: Option<Arc<Pool>>,
@@ -147,6 +149,7 @@ impl Exchange {
             site: Arc::clone(&conn.site),
             client: conn.peers.client,
             local: conn.peers.local,
+            bind: conn.peers.bind,
             number: conn.requests,
             pool: None,
             server: None,

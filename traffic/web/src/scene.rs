@@ -1,7 +1,7 @@
 //! What rules, routes, templates and log lines can know about a request: the facts.
 
 use crate::exchange::Exchange;
-use plan::rule::{Facts, Fetch, HeaderFetch, Occurrence, Value};
+use plan::rule::{Fact, Facts, Fetch, HeaderFetch, Occurrence, Value};
 use plan::table::TableLookup;
 use std::ops::ControlFlow;
 use wire::http1::{Fields, RequestHead, ResponseHead, Version};
@@ -26,6 +26,12 @@ impl Facts for Scene<'_> {
                 return;
             }
             Fetch::Record(field) => return self.exchange.record(self.request, self.response, *field, each),
+            Fetch::Cookie(name) if name.is_empty() => {
+                if let Some((_, value)) = self.cookie_pairs(false).and_then(|pairs| pairs.first().copied()) {
+                    let _ = each(Value::text(value));
+                }
+                return;
+            }
             Fetch::Cookie(name) => return cookies(&self.request.fields, name.as_bytes(), each),
             _ => {}
         }
@@ -57,7 +63,7 @@ impl Scene<'_> {
             Fetch::PathAndQuery => Value::text(request.path_and_query()),
             Fetch::Query => Value::text(request.query()?),
             Fetch::Base => {
-                let mut base = request.host().to_ascii_lowercase();
+                let mut base = request.host().to_vec();
                 base.extend_from_slice(request.path());
                 Value::Text(base.into())
             }
@@ -70,6 +76,9 @@ impl Scene<'_> {
             }),
             Fetch::Status => Value::Int(self.response?.status.into()),
             Fetch::ResponseHeaderCount(header) => Value::Int(count(&self.response?.fields, header)),
+            Fetch::ResponseCookie(name) if name.is_empty() => {
+                Value::text(self.cookie_pairs(true)?.first()?.1)
+            }
             Fetch::ResponseCookie(name) => Value::text(set_cookie(&self.response?.fields, name.as_bytes())?),
             Fetch::SiteName => Value::text(exchange.site.plan.name.as_bytes()),
             Fetch::PoolName => Value::text(exchange.pool.as_ref()?.plan.name.as_bytes()),
@@ -98,11 +107,101 @@ impl Scene<'_> {
             }
             Fetch::TableUsed(name) => Value::Int(exchange.site.tables.count_of(name, false)?),
             Fetch::TableFree(name) => Value::Int(exchange.site.tables.count_of(name, true)?),
+            Fetch::Fact(fact) => return self.fact(*fact),
+            Fetch::OfPool(fact, name) => {
+                let pool = match name {
+                    Some(name) => exchange.site.pools.get(&**name),
+                    None => exchange.pool.as_ref(),
+                };
+                return pool::facts::of_pool(pool?, *fact);
+            }
+            Fetch::OfServer(fact, pool, server) => {
+                let pool = match pool {
+                    Some(name) => exchange.site.pools.get(&**name),
+                    None => exchange.pool.as_ref(),
+                };
+                pool::facts::of_server(&*pool?.server(server)?, *fact)
+            }
+            Fetch::HeaderNames(response, delimiter) => {
+                let fields = if *response { &self.response?.fields } else { &request.fields };
+                Value::owned(names(fields.pairs().map(|(name, _)| name), delimiter)?.to_ascii_lowercase())
+            }
+            Fetch::CookieNames(response, delimiter) => {
+                let found = self.cookie_pairs(*response)?;
+                Value::owned(names(found.iter().map(|(name, _)| *name), delimiter)?)
+            }
+            Fetch::CookieCount(response, name) => {
+                let found = self.cookie_pairs(*response)?;
+                let counts = |(key, _): &&(&[u8], &[u8])| name.is_empty() || *key == name.as_bytes();
+                Value::Int(found.iter().filter(counts).count() as i64)
+            }
+            Fetch::Early(_) => return None,
             // Multi-valued ones, and those that expressions answer themselves.
             Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
             Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) => return None,
         })
     }
+}
+
+impl Scene<'_> {
+    fn fact(&self, fact: Fact) -> Option<Value<'_>> {
+        let exchange = self.exchange;
+        let site = &exchange.site.plan;
+        Some(match fact {
+            Fact::BindName => Value::text(site.binds.get(exchange.bind)?.name.as_deref()?.as_bytes()),
+            Fact::BindId => Value::Int(exchange.bind as i64 + 1),
+            Fact::SiteId => Value::Int(site.id.into()),
+            Fact::SiteDefaultPool => Value::text(site.default_pool.as_deref()?.as_bytes()),
+            Fact::SiteClientTimeout => Value::Int(i64::try_from(site.timeouts.client?.as_millis()).ok()?),
+            Fact::ServerId => Value::Int(exchange.server.as_ref()?.plan.id.into()),
+            Fact::ServerAddress => Value::Address(exchange.server_address?.ip()),
+            Fact::ServerPort => Value::Int(exchange.server_address?.port().into()),
+            Fact::PoolAddress => Value::Address(exchange.pool_address?.ip()),
+            Fact::PoolPort => Value::Int(exchange.pool_address?.port().into()),
+            Fact::Uuid => Value::owned(pool::facts::uuid()),
+            Fact::ClientIsLocal => Value::Bool(exchange.client.ip()?.ip() == exchange.local.ip()?.ip()),
+            Fact::LocalIsLocal => Value::Bool(exchange.local.ip()?.ip().is_loopback()),
+            Fact::RequestLines => Value::owned(lines(&self.request.fields)),
+            Fact::ResponseLines => Value::owned(lines(&self.response?.fields)),
+            Fact::DateMicroseconds => Value::Int(exchange.wall_us.rem_euclid(1_000_000)),
+            Fact::ProcessId => Value::Int(std::process::id().into()),
+            Fact::HttpMajor => Value::Int(1),
+        })
+    }
+
+    /// Names and values of cookies.
+    fn cookie_pairs(&self, response: bool) -> Option<Vec<(&[u8], &[u8])>> {
+        if response {
+            let lines = self.response?.fields.find_all(wire::http1::Name::SetCookie);
+            return Some(lines.filter_map(|line| pair(line.split(|b| *b == b';').next()?)).collect());
+        }
+        let lines = self.request.fields.find_all(wire::http1::Name::Cookie);
+        Some(lines.flat_map(|line| line.split(|b| *b == b';')).filter_map(pair).collect())
+    }
+}
+
+/// Name and value of a cookie.
+fn pair(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    split_once(text.trim_ascii(), b'=').map(|(name, value)| (name.trim_ascii(), value.trim_ascii()))
+}
+
+/// Names in order, joined; nothing when there is none.
+fn names<'n>(all: impl Iterator<Item = &'n [u8]>, delimiter: &[u8]) -> Option<Vec<u8>> {
+    let list: Vec<&[u8]> = all.collect();
+    (!list.is_empty()).then(|| list.join(delimiter))
+}
+
+/// All fields as they stand on the wire, with the empty line behind them.
+fn lines(fields: &Fields) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in fields.pairs() {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
 }
 
 fn values(fields: &Fields, header: &HeaderFetch, each: Each<'_>) {
@@ -129,10 +228,12 @@ fn count(fields: &Fields, header: &HeaderFetch) -> i64 {
     all(fields, header).count() as i64
 }
 
-/// Values of a header: whole lines, or their comma-separated parts.
+/// Values of a header, or of all without a name: whole lines, or their comma-separated parts.
 fn all<'f>(fields: &'f Fields, header: &'f HeaderFetch) -> impl Iterator<Item = &'f [u8]> {
     let whole = header.whole_line;
-    fields.find_str(header.name.as_bytes()).flat_map(move |line| {
+    let any = header.name.is_empty().then(|| fields.pairs().map(|(_, value)| value));
+    let named = (!header.name.is_empty()).then(|| fields.find_str(header.name.as_bytes()));
+    any.into_iter().flatten().chain(named.into_iter().flatten()).flat_map(move |line| {
         let parts = if whole { None } else { Some(commas(line).map(<[u8]>::trim_ascii)) };
         let line = whole.then_some(line);
         line.into_iter().chain(parts.into_iter().flatten())

@@ -458,14 +458,24 @@ fn ranges(list: &[Vec<u8>]) -> Done<Vec<IntRange>> {
     Ok(ranges)
 }
 
+/// A number, or a version `3.1` as major * 65536 + minor.
+fn whole_number(text: &str) -> Option<i64> {
+    match text.split_once('.') {
+        None => text.parse().ok(),
+        Some((major, minor)) => {
+            Some(i64::from(major.parse::<u16>().ok()?) << 16 | i64::from(minor.parse::<u16>().ok()?))
+        }
+    }
+}
+
 fn range(text: &str, operator: &str) -> Option<IntRange> {
     if let Some((from, to)) = text.split_once(':') {
-        let from = if from.is_empty() { Some(i64::MIN) } else { from.parse().ok() };
-        let to = if to.is_empty() { Some(i64::MAX) } else { to.parse().ok() };
+        let from = if from.is_empty() { Some(i64::MIN) } else { whole_number(from) };
+        let to = if to.is_empty() { Some(i64::MAX) } else { whole_number(to) };
         let (from, to) = (from?, to?);
         return (operator == "eq" && from <= to).then_some(IntRange { from, to });
     }
-    let n: i64 = text.parse().ok()?;
+    let n = whole_number(text)?;
     let (from, to) = match operator {
         "ge" => (n, i64::MAX),
         "gt" => (n.checked_add(1)?, i64::MAX),

@@ -12,64 +12,57 @@ use std::sync::Arc;
 
 /// Fetches of HAProxy that are known and not there yet; the beginning of a name is enough.
 pub(super) const NOT_YET_FETCHES: &[&str] = &[
-    "src_is_local",
-    "ssl_",
-    "req.ssl_",
-    "req_ssl_",
-    "rep_ssl_",
-    "res.ssl_",
-    "payload",
-    "req.payload",
-    "req.rdp_",
-    "rdp_",
-    "req.body",
-    "req.hdrs",
-    "res.hdrs",
-    "req.cook_",
-    "res.cook_",
-    "cook_",
-    "scook_",
-    "fc_",
     "bc_",
     "be_",
+    "bs.",
+    "cpu_",
+    "cur_",
+    "dst_",
+    "distcc",
+    "fc.",
+    "fc_",
     "fe_",
-    "srv_",
-    "so_",
-    "avg_queue",
-    "connslots",
-    "queue",
-    "uuid",
+    "fs.",
+    "http_auth_",
+    "internal.",
+    "last_",
+    "lat_ns",
+    "lua.",
     "nbproc",
     "nbthread",
+    "prio_",
     "proc",
-    "thread",
-    "stopping",
-    "lat_ns",
-    "cpu_",
-    "date_us",
-    "distcc",
-    "wait_",
-    "lua.",
-    "internal.",
-    "last_rule",
-    "unique",
-    "url32",
-    "base32",
-    "url_ip",
-    "url_port",
-    "http_auth_",
-    "dst_",
-    "req.hdr_names",
-    "res.hdr_names",
     "quic_",
     "rep_",
+    "req.body",
+    "req.bytes",
+    "req.ssl_",
+    "req.timer",
+    "req_ssl_",
+    "res.",
+    "srv_",
+    "ssl_",
+    "stopping",
+    "term_",
+    "tgroup",
+    "thread",
+    "txn.",
+    "unique",
+    "uptime",
+    "url_ip",
+    "url_port",
+    "wait",
+    "acce",
+    "act_conn",
+    "bytes_",
+    "dump_all",
 ];
 
 const fn make(from: Origin, kind: Kind, arguments: (usize, usize), make: Make) -> FetchAct {
     FetchAct { from, kind, arguments, make, extra: Vec::new }
 }
 
-const fn with(
+pub(super) const fn with(
     from: Origin,
     kind: Kind,
     arguments: (usize, usize),
@@ -81,6 +74,12 @@ const fn with(
 
 fn as_number() -> Vec<Converter> {
     Converter::plain("number").into_iter().collect()
+}
+
+/// The hash SDBM, mixed once more.
+fn hashed() -> Vec<Converter> {
+    let mixed = plan::rule::Argument::Int(1);
+    plan::rule::function_named("sdbm").and_then(|f| Converter::call(f, [mixed]).ok()).into_iter().collect()
 }
 
 fn as_address() -> Vec<Converter> {
@@ -102,6 +101,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     entry!("always_false", make(Anywhere, Bool, (0, 0), |_, _| constant(Value::Bool(false))), "never"),
     entry!("always_true", make(Anywhere, Bool, (0, 0), |_, _| constant(Value::Bool(true))), "always"),
     entry!("base", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Base)), "host and path"),
+    entry!("base32", with(Request, Int, (0, 0), |_, _| Ok(Fetch::Base), hashed), "hash of host and path"),
     entry!("be_name", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::PoolName)), "name of the backend"),
     entry!("bin", make(Anywhere, Binary, (1, 1), bin), "constant bytes in hexadecimal"),
     entry!("bool", make(Anywhere, Bool, (1, 1), boolean), "constant yes or no"),
@@ -130,10 +130,10 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
         make(Anywhere, Text, (1, 1), |_, w| w.int(0).map(Fetch::ResponseCapture)),
         "a captured response header by index"
     ),
-    entry!("cook", make(Request, Text, (1, 1), cookie), "value of a request cookie"),
+    entry!("cook", make(Request, Text, (0, 1), cookie), "value of a request cookie"),
     entry!(
         "cook_val",
-        with(Request, Int, (1, 1), cookie, as_number),
+        with(Request, Int, (0, 1), cookie, as_number),
         "value of a request cookie as a number"
     ),
     entry!("date", make(Anywhere, Int, (0, 2), date), "seconds since 1970, plus an offset"),
@@ -155,7 +155,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     ),
     entry!("fe_name", make(Anywhere, Text, (0, 0), |_, _| Ok(Fetch::SiteName)), "name of the frontend"),
     entry!("hdr", make(Request, Text, (0, 2), header), "each value of a request header"),
-    entry!("hdr_cnt", make(Request, Int, (1, 1), header_count), "number of values of a request header"),
+    entry!("hdr_cnt", make(Request, Int, (0, 1), header_count), "number of values of a request header"),
     entry!(
         "hdr_ip",
         with(Request, Address, (1, 2), header, as_address),
@@ -180,7 +180,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     entry!("method", make(Anywhere, Method, (0, 0), |_, _| Ok(Fetch::Method)), "method of the request"),
     entry!(
         "nbsrv",
-        make(Anywhere, Int, (0, 1), |s, w| pool_name(s, w).map(Fetch::UsableServers)),
+        make(Anywhere, Int, (0, 1), |s, w| named_pool(s, w).map(Fetch::UsableServers)),
         "usable servers of a backend"
     ),
     entry!("path", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Path)), "path without the query"),
@@ -192,20 +192,20 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
         make(Request, Int, (0, 0), |_, _| Ok(Fetch::BodyLength)),
         "length of the request body by its head"
     ),
-    entry!("req.cook", make(Request, Text, (1, 1), cookie), "value of a request cookie"),
+    entry!("req.cook", make(Request, Text, (0, 1), cookie), "value of a request cookie"),
     entry!(
         "req.cook_val",
-        with(Request, Int, (1, 1), cookie, as_number),
+        with(Request, Int, (0, 1), cookie, as_number),
         "value of a request cookie as a number"
     ),
     entry!("req.fhdr", make(Request, Text, (0, 2), full_header), "each line of a request header"),
     entry!(
         "req.fhdr_cnt",
-        make(Request, Int, (1, 1), full_header_count),
+        make(Request, Int, (0, 1), full_header_count),
         "number of lines of a request header"
     ),
     entry!("req.hdr", make(Request, Text, (0, 2), header), "each value of a request header"),
-    entry!("req.hdr_cnt", make(Request, Int, (1, 1), header_count), "number of values of a request header"),
+    entry!("req.hdr_cnt", make(Request, Int, (0, 1), header_count), "number of values of a request header"),
     entry!(
         "req.hdr_ip",
         with(Request, Address, (1, 2), header, as_address),
@@ -237,7 +237,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
         make(Request, Text, (0, 0), |_, _| Ok(Fetch::Version)),
         "version of the request as 1.1"
     ),
-    entry!("res.cook", make(Response, Text, (1, 1), response_cookie), "value of a response cookie"),
+    entry!("res.cook", make(Response, Text, (0, 1), response_cookie), "value of a response cookie"),
     entry!(
         "res.cook_val",
         with(Response, Int, (1, 1), response_cookie, as_number),
@@ -246,13 +246,13 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
     entry!("res.fhdr", make(Response, Text, (0, 2), response_full_header), "each line of a response header"),
     entry!(
         "res.fhdr_cnt",
-        make(Response, Int, (1, 1), response_full_header_count),
+        make(Response, Int, (0, 1), response_full_header_count),
         "number of lines of a response header"
     ),
     entry!("res.hdr", make(Response, Text, (0, 2), response_header), "each value of a response header"),
     entry!(
         "res.hdr_cnt",
-        make(Response, Int, (1, 1), response_header_count),
+        make(Response, Int, (0, 1), response_header_count),
         "number of values of a response header"
     ),
     entry!(
@@ -265,7 +265,7 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
         with(Response, Int, (1, 2), response_header, as_number),
         "value of a response header as a number"
     ),
-    entry!("scook", make(Response, Text, (1, 1), response_cookie), "value of a response cookie"),
+    entry!("scook", make(Response, Text, (0, 1), response_cookie), "value of a response cookie"),
     entry!("shdr", make(Response, Text, (0, 2), response_header), "each value of a response header"),
     entry!("src", make(Anywhere, Address, (0, 0), |_, _| Ok(Fetch::ClientAddress)), "address of the client"),
     entry!("src_port", make(Anywhere, Int, (0, 0), |_, _| Ok(Fetch::ClientPort)), "port of the client"),
@@ -318,7 +318,7 @@ fn site_name(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Option<Box<str>>>
 }
 
 /// The backend that is named, or the current one.
-fn pool_name(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Option<Box<str>>> {
+pub(super) fn named_pool(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Option<Box<str>>> {
     named_section(scene, words, scene.proxy.kind.has_pool())
 }
 
@@ -331,7 +331,7 @@ fn named_section(scene: &Scene<'_, '_>, words: &Words<'_>, here: bool) -> Done<O
             Err(Said::new(format!("'{}' means another section", words.name())).hint(hint))
         };
     }
-    let (name, pool) = (words.text(0), words.name() == "nbsrv");
+    let (name, pool) = (words.text(0), words.name() != "fe_conn");
     scene.shared.references.borrow_mut().push(Reference {
         place: scene.here.clone(),
         name: name.clone(),
@@ -342,9 +342,6 @@ fn named_section(scene: &Scene<'_, '_>, words: &Words<'_>, here: bool) -> Done<O
 
 fn header_fetch(words: &Words<'_>, whole_line: bool) -> Done<HeaderFetch> {
     let name = words.text(0).to_ascii_lowercase();
-    if name.is_empty() {
-        return Err(Said::not_yet(format!("'{}' without the name of a header", words.name())));
-    }
     let occurrence = match words.arguments().len() {
         0 | 1 => Occurrence::Any,
         _ => match words.int::<i32>(1)? {

@@ -4,7 +4,7 @@ use super::proxy::{self};
 use super::said::{Cursor, Done};
 use super::scene::{Kind, Scene};
 use super::{
-    acl, balance, bind, check, compression, converters, fetches, global, logs, mailers, options, pages,
+    acl, balance, bind, check, compression, converters, fetches, global, live, logs, mailers, options, pages,
     rules, server, states, stats, tables, timeouts,
 };
 
@@ -388,6 +388,7 @@ pub fn keywords() -> Vec<Keyword> {
         .chain(list("balance", balance::ALGORITHMS))
         .chain(list("action", rules::ACTIONS))
         .chain(list("fetch", fetches::FETCHES))
+        .chain(list("fetch", live::LIVE))
         .chain(list("fetch behind sc_, sc0_ … and src_", tables::FETCHES))
         .chain(list("converter", converters::CONVERTERS))
         .chain(list("converter", tables::CONVERTERS))

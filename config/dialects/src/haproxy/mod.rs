@@ -26,6 +26,7 @@ mod format;
 mod global;
 mod keywords;
 mod lists;
+mod live;
 mod logs;
 mod lookup;
 mod mailers;

@@ -5,6 +5,7 @@
 use super::converters;
 use super::fetches::{FETCHES, NOT_YET_FETCHES};
 use super::keywords::{self, Entry};
+use super::live::LIVE;
 use super::said::{Done, Said};
 use super::scene::{Phase, Scene};
 use plan::rule::{Converter, Expr, Fetch, Scope};
@@ -157,7 +158,7 @@ pub(super) fn read_whole(scene: &Scene<'_, '_>, text: &[u8]) -> Done<Sample> {
 
 /// The fetch of that name, if there is one.
 pub(super) fn known(name: &str) -> Option<&'static Entry<FetchAct>> {
-    FETCHES.iter().find(|f| f.name == name)
+    FETCHES.iter().chain(LIVE).find(|f| f.name == name)
 }
 
 /// `name` or `name(arguments)` and where it ends.
@@ -267,7 +268,8 @@ fn unknown_fetch(name: &str) -> Said {
     if NOT_YET_FETCHES.iter().any(|p| name.starts_with(p)) {
         return Said::not_yet(format!("the fetch '{name}'"));
     }
-    Said::new(format!("unknown fetch '{name}'")).hint(keywords::nearest(name, FETCHES.iter().map(|f| f.name)))
+    Said::new(format!("unknown fetch '{name}'"))
+        .hint(keywords::nearest(name, FETCHES.iter().chain(LIVE).map(|f| f.name)))
 }
 
 /// Scope and name of a variable written as `scope.name`.

@@ -156,6 +156,7 @@ pub(super) const RECORD: &[(&str, F)] = &[
     ("method", F::Method),
     ("target", F::Target),
     ("path", F::Path),
+    ("target_path", F::TargetPath),
     ("query", F::Query),
     ("version", F::Version),
     ("process_id", F::ProcessId),

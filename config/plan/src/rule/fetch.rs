@@ -16,7 +16,7 @@ pub enum Occurrence {
 /// A header to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderFetch {
-    /// Name in lower case.
+    /// Name in lower case; empty for all headers.
     pub name: Box<str>,
     /// Which value.
     pub occurrence: Occurrence,
@@ -49,7 +49,7 @@ pub enum Fetch {
     PathAndQuery,
     /// Query without the question mark.
     Query,
-    /// Host and path: `host` in lower case followed by the path.
+    /// Host, as it was sent, and path.
     Base,
     /// A request header.
     Header(HeaderFetch),
@@ -105,6 +105,20 @@ pub enum Fetch {
     Map(Arc<MapTable>),
     /// A field of the finished request, for logs.
     Record(RecordField),
+    /// A fact without arguments.
+    Fact(super::Fact),
+    /// Something of a pool; `None` = the current one.
+    OfPool(super::PoolFact, Option<Box<str>>),
+    /// Something of a server of a pool; without a pool, of the current one.
+    OfServer(super::ServerFact, Option<Box<str>>, Box<str>),
+    /// Names of header fields, joined; of the response when the flag says so.
+    HeaderNames(bool, Box<[u8]>),
+    /// Names of cookies, joined; of the response when the flag says so.
+    CookieNames(bool, Box<[u8]>),
+    /// How many cookies have this name, or there are at all; of the response when the flag says so.
+    CookieCount(bool, Box<str>),
+    /// Something of the first bytes of a connection.
+    Early(Box<super::EarlyFetch>),
     /// About the entry of a table that is tracked, or that of the client.
     Table(Box<crate::table::TableFetch>),
     /// Entries of a table.
@@ -230,6 +244,8 @@ pub enum RecordField {
     Target,
     /// Path.
     Path,
+    /// Target without the query: the path, behind scheme and host when they were sent.
+    TargetPath,
     /// Query with the question mark.
     Query,
     /// Version as `HTTP/1.1`.

@@ -22,6 +22,7 @@ mod convert;
 mod course;
 mod fetch;
 mod list;
+mod live;
 mod normalize;
 mod template;
 mod value;
@@ -39,6 +40,7 @@ pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordFie
 pub use list::{
     Compare, Entries, Entry, Found, Index, List, ListError, Lists, MAX_ENTRIES, UseView, Wanted, Which,
 };
+pub use live::{EarlyFetch, Fact, PoolFact, ServerFact};
 pub use normalize::normalize;
 pub use template::{Piece, Style, Template, write_int};
 pub use value::{Value, leading_number};

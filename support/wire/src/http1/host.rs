@@ -15,6 +15,13 @@ pub fn is_valid_host(host: &[u8]) -> bool {
     host.len() <= LONGEST && is_valid_name(name) && port.is_none_or(is_valid_port)
 }
 
+/// Does it consist of a colon and then only of letters, digits, dots and dashes?
+pub(crate) fn is_like_host(host: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
+    host.len() <= LONGEST
+        && host.split_first().is_some_and(|(first, rest)| *first == b':' && rest.iter().all(plain))
+}
+
 /// The host and what follows its last colon, if there is a port part at all.
 pub fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
     let name_ends = match host.first() {

@@ -337,12 +337,22 @@ impl RequestHead {
         self.scheme = None;
         self.received = Span::default();
         match form {
-            Form::Origin => check_host(&self.fields, false),
+            Form::Origin => check_host(&self.fields, false).or_else(|error| self.odd_host(error)),
             Form::Absolute { scheme, authority, path } => self.split_absolute(scheme, authority, path),
             Form::Authority => {
                 check_host(&self.fields, false)?;
                 self.settle_host(self.target, None)
             }
+        }
+    }
+
+    /// A host that is none, such as `:80a`, names nobody; nothing can be confused as long as it has only such
+    /// characters as hosts and ports have. HAProxy lets it pass.
+    fn odd_host(&self, error: HeadError) -> Result<(), HeadError> {
+        let mut hosts = self.fields.find_all(Name::Host);
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if host::is_like_host(host) => Ok(()),
+            _ => Err(error),
         }
     }
 
