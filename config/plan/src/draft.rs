@@ -1,7 +1,7 @@
 //! From what was said to what is meant.
 
 use crate::place::{Note, Problem, Problems};
-use crate::pool::{Pool, Server};
+use crate::pool::{Pool, Server, ServerTarget};
 use crate::process::Process;
 use crate::resolver::Resolvers;
 use crate::rule::{Action, Lists};
@@ -104,6 +104,7 @@ impl Draft {
             let owner = format!("server of '{}'", pool.name);
             same_names(&owner, pool.servers.iter().map(|s| (&s.name, &s.place)), problems);
             check_http_rules(pool.mode, &pool.rules, problems);
+            check_server_rules(pool, problems);
         }
         let tracking = self.pools.iter().flat_map(|pool| &pool.servers).filter(|s| s.track.is_some());
         problems.extend(tracking.filter_map(|server| {
@@ -142,6 +143,17 @@ impl Draft {
             format!("the server '{name}' tracks itself in the end"),
             "end the chain at a server that is checked",
         ))
+    }
+}
+
+fn check_server_rules(pool: &Pool, problems: &mut Problems) {
+    for rule in &pool.server_rules {
+        let ServerTarget::Named(name) = &rule.target else { continue };
+        let mut names = pool.servers.iter().map(|server| server.name.as_str());
+        if !names.clone().any(|other| other == name) {
+            let what = format!("'{}' has no server '{name}'", pool.name);
+            problems.push(Problem::new(rule.place.clone(), what).hint(nearest(name, names.by_ref())));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::listener::ProxyVersion;
 use crate::pages::ErrorPages;
 use crate::place::Place;
 use crate::resolver::Lookup;
-use crate::rule::{Expr, Rules};
+use crate::rule::{Condition, Expr, Rules, Template};
 use crate::site::{HttpOptions, Statistics};
 use crate::table::StickRule;
 use std::net::SocketAddr;
@@ -45,6 +45,8 @@ pub struct Pool {
     pub stick: Vec<StickRule>,
     /// Those that remember the server when it answers.
     pub stick_response: Vec<StickRule>,
+    /// Rules that choose a server, in order.
+    pub server_rules: Vec<ServerRule>,
     /// What checks ask; servers without `check` are not asked.
     pub probe: Option<Probe>,
     /// Each check outcome becomes a log line.
@@ -73,6 +75,26 @@ pub struct Pool {
     pub hold: Option<Duration>,
     /// Targets of health events (server up or down); the dialect fills in the log targets in force.
     pub event_logs: Vec<crate::log::LogTarget>,
+}
+
+/// A rule that chooses a server before persistence and balancing do.
+#[derive(Clone, Debug)]
+pub struct ServerRule {
+    /// Where it was said.
+    pub place: Place,
+    /// When.
+    pub condition: Condition,
+    /// Which.
+    pub target: ServerTarget,
+}
+
+/// The server that a rule chooses.
+#[derive(Clone, Debug)]
+pub enum ServerTarget {
+    /// A server of the pool by name; it exists.
+    Named(String),
+    /// A server whose name is made for each request; if there is none, no further rule is asked.
+    Computed(Template),
 }
 
 /// One server.

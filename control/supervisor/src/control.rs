@@ -267,6 +267,9 @@ fn refused_removal(error: RemoveError) -> Refusal {
     Refusal::new(match error {
         RemoveError::Unknown => "No such server.",
         RemoveError::InService => "Only servers in maintenance mode can be deleted.",
+        RemoveError::Named => {
+            "This server cannot be removed at runtime due to other configuration elements pointing to it."
+        }
         RemoveError::Busy => "Server still has connections attached to it, cannot remove it.",
     })
 }

@@ -11,7 +11,8 @@ use crate::slot::{Member, Slot};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use plan::ServerAddress;
-use plan::pool::{Balance, HashMethod};
+use plan::pool::{Balance, HashMethod, ServerRule, ServerTarget};
+use plan::rule::Facts;
 use plan::table::ServerKey;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -219,6 +220,21 @@ impl Pool {
         self.core.roster.load().by_cookie(value).map(|member| Arc::clone(member))
     }
 
+    /// The server that the pool's rules choose for a request, as long as it takes any; before persistence and
+    /// balancing do.
+    pub fn chosen(&self, facts: &dyn Facts) -> Option<Arc<Server>> {
+        for rule in self.plan.server_rules.iter().filter(|rule| rule.condition.holds(facts)) {
+            let server = match &rule.target {
+                ServerTarget::Named(name) => self.server(name)?,
+                ServerTarget::Computed(name) => self.server(std::str::from_utf8(&name.text(facts)).ok()?)?,
+            };
+            if server.takes_bound() {
+                return Some(server);
+            }
+        }
+        None
+    }
+
     /// False when the way of balancing is defined over a fixed table: keys would move to other servers, or
     /// turns be lost, if servers came and went.
     pub fn is_dynamic(&self) -> bool {
@@ -260,6 +276,10 @@ impl Pool {
         let _alone = self.changing.lock();
         let roster = self.core.roster.load_full();
         let server = roster.by_name(name).ok_or(RemoveError::Unknown)?;
+        let named = |rule: &ServerRule| matches!(&rule.target, ServerTarget::Named(other) if other == name);
+        if self.plan.server_rules.iter().any(named) {
+            return Err(RemoveError::Named);
+        }
         if server.admin() != AdminState::Maintenance {
             return Err(RemoveError::InService);
         }

@@ -46,6 +46,8 @@ pub enum RemoveError {
     Unknown,
     /// It takes traffic or might: it must be in maintenance.
     InService,
+    /// A rule of the pool names it.
+    Named,
     /// Requests are at it or wait for it.
     Busy,
 }
@@ -55,6 +57,7 @@ impl fmt::Display for RemoveError {
         f.write_str(match self {
             RemoveError::Unknown => "remove a server: there is none of this name",
             RemoveError::InService => "remove a server: it is not in maintenance",
+            RemoveError::Named => "remove a server: a rule names it",
             RemoveError::Busy => "remove a server: it still has connections",
         })
     }

@@ -69,6 +69,11 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
     session.times.asked = Some(clock::now());
     let mut stores = tables::Stores::default();
     let stuck = if pool.plan.stick.is_empty() { None } else { stuck(session, pool, &mut stores) };
+    let chosen = match pool.plan.server_rules.is_empty() {
+        true => None,
+        false => pool.chosen(&Scene { session, over: true }),
+    };
+    let stuck = chosen.or(stuck);
     let mut tries = Tries { tried: Vec::new(), bound: None, stuck, left: pool.plan.retry.tries, last: None };
     loop {
         let slot = match acquire(session, pool, &tries).await {

@@ -40,6 +40,10 @@ pub(crate) async fn proxy(
     pool: &Arc<Pool>,
 ) -> After {
     let bound = persistence::bound(pool, exchange, &work.request);
+    let bound = match pool.plan.server_rules.is_empty() {
+        true => bound,
+        false => persistence::chosen(pool, exchange, &work.request).or(bound),
+    };
     let bound = if pool.plan.stick.is_empty() {
         bound
     } else {

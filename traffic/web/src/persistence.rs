@@ -9,6 +9,11 @@ use std::sync::Arc;
 use tables::{Remembered, Stores};
 use wire::http1::{Name, RequestHead, ResponseHead};
 
+/// The server that the pool's rules choose.
+pub(crate) fn chosen(pool: &Pool, exchange: &Exchange, request: &RequestHead) -> Option<Arc<Server>> {
+    pool.chosen(&Scene { exchange, request, response: None })
+}
+
 /// The server that the request's cookie names, and the letter that says how it was: `N` none, `V` valid,
 /// `D` the server is down, `I` unknown.
 pub(crate) fn bound(pool: &Pool, exchange: &mut Exchange, request: &RequestHead) -> Option<Arc<Server>> {

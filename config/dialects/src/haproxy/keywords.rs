@@ -325,6 +325,7 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         proxy::unique_id_header,
         "unique-id-header NAME: header that carries the id"
     ),
+    entry!("use-server", B, super::use_server::use_server, "use-server NAME if …: chooses a server"),
     entry!("use_backend", F, proxy::use_backend, "use_backend NAME [if …]: chooses a backend"),
 ];
 
@@ -356,7 +357,6 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("srvtcpka-idle", ""),
     ("srvtcpka-intvl", ""),
     ("use-fcgi-app", ""),
-    ("use-server", "use backends of their own and 'use_backend'"),
     ("guid", ""),
 ];
 

@@ -46,6 +46,7 @@ mod tables;
 mod text;
 mod timeouts;
 mod units;
+mod use_server;
 mod userlist;
 
 pub use check_condition::{FEATURES, VERSION, condition_check};

@@ -49,6 +49,7 @@ impl Fieldset for Pool {
             cookie,
             stick,
             stick_response,
+            server_rules,
             probe,
             log_checks,
             alerts,
@@ -74,6 +75,7 @@ impl Fieldset for Pool {
         });
         f.value("hash", hash, &HashKind::default());
         f.option("cookie", cookie);
+        f.unsaid(!server_rules.is_empty(), "a rule that chooses a server");
         f.unsaid(!stick.is_empty() || !stick_response.is_empty(), "persistence by stick table");
         f.value("timeouts", timeouts, &PoolTimeouts::default());
         f.value("retry", retry, &Retry::default());

@@ -889,6 +889,7 @@ fn full_pool() -> Pool {
         // No words for these yet; the writer says so.
         stick: Vec::new(),
         stick_response: Vec::new(),
+        server_rules: Vec::new(),
         balance: Balance::Header { name: "host".into(), domain_only: true },
         hash: HashKind {
             method: HashMethod::Consistent,
