@@ -28,6 +28,8 @@ struct Asked {
     /// Master and worker.
     master: bool,
     master_socket: Option<String>,
+    /// Our name among peers.
+    local_peer: Option<String>,
     zero_warning: bool,
     quiet: bool,
     /// Leave the foreground.
@@ -82,7 +84,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "-p" => asked.pid_file = Some(value("a file")?.into()),
             "-C" => asked.folder = Some(value("a folder")?.into()),
             "-S" => asked.master_socket = Some(value("an address")?),
-            "-L" => drop(value("a name")?),
+            "-L" => asked.local_peer = Some(value("a name")?),
             "-n" => asked.max_connections = Some(number(&argument, &value("a number")?)?),
             "-N" => asked.site_connections = Some(number(&argument, &value("a number")?)?),
             "-m" => asked.memory_mb = Some(number(&argument, &value("a number")?)?),
@@ -124,6 +126,7 @@ fn input(asked: &Asked) -> Input {
         files: asked.files.clone(),
         dialect: Some(dialects::Dialect::Haproxy),
         zero_warning: asked.zero_warning,
+        local_peer: asked.local_peer.clone(),
         ..Input::default()
     }
 }

@@ -7,6 +7,7 @@ pub mod dns;
 pub mod http1_request;
 pub mod http1_response;
 mod input;
+pub mod peers;
 pub mod proxy;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod tests {
         ("chunked", crate::chunked::check),
         ("proxy", crate::proxy::check),
         ("dns", crate::dns::check),
+        ("peers", crate::peers::check),
     ];
 
     #[test]

@@ -1,5 +1,6 @@
 //! From what was said to what is meant.
 
+use crate::peers::PeerGroup;
 use crate::place::{Note, Problem, Problems};
 use crate::pool::{Pool, Server, ServerTarget};
 use crate::process::Process;
@@ -25,6 +26,10 @@ pub struct Draft {
     pub lists: Lists,
     /// Groups of name servers.
     pub resolvers: Vec<Resolvers>,
+    /// Groups of peers.
+    pub peers: Vec<PeerGroup>,
+    /// Our name among peers; `None` = the machine's.
+    pub local_peer: Option<String>,
     /// Remarks.
     pub notes: Vec<Note>,
     /// Problems that the dialect found.
@@ -60,6 +65,8 @@ impl Draft {
         self.tables.extend(other.tables);
         self.lists.0.extend(other.lists.0);
         self.resolvers.extend(other.resolvers);
+        self.peers.extend(other.peers);
+        self.local_peer = other.local_peer.or(self.local_peer.take());
         self.notes.extend(other.notes);
         self.problems.extend(other.problems);
         self.process.merge(other.process);

@@ -14,6 +14,7 @@ pub mod listener;
 pub mod log;
 pub mod network;
 pub mod pages;
+pub mod peers;
 pub mod place;
 pub mod pool;
 pub mod process;

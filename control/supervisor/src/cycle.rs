@@ -312,12 +312,10 @@ impl Ways {
 /// Tables that did not change keep their entries.
 fn build_tables(plan: &Plan, process: &Process, previous: Option<&Cycle>) -> Tables {
     let clock = process.clock.clone();
-    Tables::build(
-        &plan.tables,
-        previous.map(|cycle| &*cycle.tables),
-        Arc::new(move || clock.now_ms()),
-        |_| None,
-    )
+    let previous = previous.map(|cycle| &*cycle.tables);
+    Tables::build(&plan.tables, previous, Arc::new(move || clock.now_ms()), |table| {
+        process.wakes.journal(plan, table)
+    })
 }
 
 fn http_sites(

@@ -20,6 +20,7 @@ mod privileges;
 mod process;
 mod run;
 mod sessions;
+mod share;
 mod signals;
 mod sockets;
 mod states;

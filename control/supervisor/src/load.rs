@@ -30,6 +30,8 @@ pub struct Input {
     pub zero_warning: bool,
     /// Where paths are looked up.
     pub sources: FileSources,
+    /// Our name among peers, over that of the file.
+    pub local_peer: Option<String>,
 }
 
 /// Reads and resolves; nothing is opened but the files.
@@ -53,6 +55,7 @@ pub fn load(input: &Input) -> Result<Plan, Problems> {
 /// The plan with what the process adds for itself: a site for each address that answers scrapes.
 pub(crate) fn load_to_run(input: &Input) -> Result<Plan, Problems> {
     let mut draft = load(input)?.into_draft();
+    draft.local_peer = input.local_peer.clone().or(draft.local_peer);
     if !draft.process.metrics.is_empty() {
         let site = metrics_site(&draft);
         draft.sites.push(site);

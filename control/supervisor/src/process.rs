@@ -33,6 +33,8 @@ pub(crate) struct Process {
     pub web: Arc<web::Process>,
     /// Clock of servers and checks.
     pub clock: pool::Clock,
+    /// What wakes groups of peers.
+    pub wakes: crate::share::Wakes,
     /// Recent events.
     pub events: parking_lot::Mutex<Events>,
     /// Log routes of the running cycle's pools.
@@ -83,6 +85,7 @@ impl Process {
             log,
             web: Arc::new(web),
             clock: pool::Clock::system(),
+            wakes: crate::share::Wakes::default(),
             events: parking_lot::Mutex::new(Events::new(1024)),
             pool_logs: ArcSwap::default(),
             rates: parking_lot::Mutex::default(),

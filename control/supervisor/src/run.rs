@@ -5,6 +5,7 @@ use crate::cycle::{Cycle, Opened};
 use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
 use crate::process::{Process, hostname, node_name, say};
+use crate::share::{self, Shares};
 use crate::signals::{Asked, Signals, TERMINATE};
 use crate::sockets::Sockets;
 use crate::watcher::Watcher;
@@ -92,6 +93,7 @@ struct Running {
     pid_files: Vec<PathBuf>,
     notifier: Notifier,
     sockets: Sockets,
+    shares: Shares,
     reloads: UnboundedReceiver<ReloadAsked>,
 }
 
@@ -176,7 +178,7 @@ fn open_all(plan: &Plan, options: &Options) -> Result<Opened, Problems> {
     let binds =
         plan.sites.iter().filter(|site| !site.disabled).flat_map(|s| s.binds.iter().map(|b| (&s.name, b)));
     let sockets = plan.process.runtime_sockets.iter().chain(&options.master_socket);
-    let runtime: Vec<(String, plan::Bind)> = sockets.map(control::bind_of).collect();
+    let runtime: Vec<(String, plan::Bind)> = sockets.map(control::bind_of).chain(share::binds(plan)).collect();
     for (name, bind) in binds.chain(runtime.iter().map(|(name, bind)| (name, bind))) {
         match listener::bind(bind, name) {
             Ok(socket) => drop(opened.insert(bind.address.clone(), Arc::new(socket))),
@@ -235,6 +237,8 @@ impl Running {
         process.set_startup_log(notes(&cycle.plan));
         crate::states::apply(&cycle);
         let sockets = Sockets::open(&cycle.plan, options.master_socket.as_ref(), opened, &desk);
+        let mut shares = Shares::default();
+        shares.follow(&cycle, &process.wakes, opened);
         tokio::task::spawn_local(sample(Arc::clone(&process), Arc::clone(&desk)));
         for worker in &workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
@@ -249,6 +253,7 @@ impl Running {
             pid_files,
             notifier,
             sockets,
+            shares,
             reloads,
         })
     }
@@ -312,6 +317,7 @@ impl Running {
         self.process.set_log(cycle.log.clone());
         follow(&self.process, &self.checks, &self.discovery, &cycle);
         self.sockets.follow(&cycle.plan, &self.desk);
+        self.shares.follow(&cycle, &self.process.wakes, &Opened::new());
         for worker in &self.workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
         }

@@ -4,7 +4,7 @@ use crate::cycle::Cycle;
 use crate::process::{Process, unix_ms};
 use dashboard::Snapshot;
 use dashboard::view::{
-    Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView,
+    Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteStatus, SiteView, TableView,
 };
 use health::Checks;
 use listener::Accepting;
@@ -22,6 +22,7 @@ const RELEASE: &str = "2026/11/20";
 pub(crate) fn snapshot(process: &Process, cycle: &Cycle, checks: Option<&Checks>) -> Snapshot {
     let now_ms = unix_ms();
     Snapshot {
+        tables: cycle.tables.all().iter().map(|table| table_view(table)).collect(),
         now_ms,
         process: process_view(process, cycle, now_ms),
         sites: cycle
@@ -40,6 +41,15 @@ pub(crate) fn snapshot(process: &Process, cycle: &Cycle, checks: Option<&Checks>
             .collect(),
         events: recent(process),
         invalid_total: process.web.invalids.total(),
+    }
+}
+
+fn table_view(table: &tables::Table) -> TableView {
+    TableView {
+        name: table.plan.name.clone(),
+        kind: tables::orders::kind_word(table.plan.key),
+        size: table.plan.size.into(),
+        used: table.used() as u64,
     }
 }
 

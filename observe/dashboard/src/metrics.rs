@@ -1,10 +1,12 @@
 //! Prometheus text (exposition format 0.0.4) by HAProxy's names, and our own `mainstay_*`.
 //!
 //! One table per scope: name, type, help and how the value is read. What a build without TLS, compression,
-//! caches and peers cannot have is truly 0; stick tables have their head lines and no series.
+//! caches and peers cannot have is truly 0.
 
 use crate::checks;
-use crate::view::{CheckView, FlowView, Health, PoolView, ServerView, SiteStatus, SiteView, Snapshot};
+use crate::view::{
+    CheckView, FlowView, Health, PoolView, ServerView, SiteStatus, SiteView, Snapshot, TableView,
+};
 use std::fmt::Write as _;
 use telemetry::Cause;
 
@@ -303,11 +305,22 @@ pub fn prometheus(snapshot: &Snapshot, scopes: Scopes) -> String {
         servers(snapshot, scopes.no_maintenance, &mut out);
     }
     if scopes.tables {
-        out.head("haproxy_sticktable_size", "Entries a table has room for.");
-        out.head("haproxy_sticktable_used", "Entries of a table.");
+        tables(snapshot, &mut out);
     }
     own(snapshot, &mut out);
     out.0
+}
+
+fn tables(snapshot: &Snapshot, out: &mut Writer) {
+    let mut all = |name, help, value: fn(&TableView) -> u64| {
+        out.head(name, help);
+        for table in &snapshot.tables {
+            let labels = format!("{},{}", label("name", &table.name), label("type", table.kind));
+            out.series(name, &labels, &Of(value(table)));
+        }
+    };
+    all("haproxy_sticktable_size", "Entries a table has room for.", |table| table.size);
+    all("haproxy_sticktable_used", "Entries of a table.", |table| table.used);
 }
 
 struct Writer(String);
@@ -509,7 +522,7 @@ mod tests {
             text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split(['{', ' ']).next()).collect();
         for name in NAMES.split_whitespace() {
             assert!(types.contains(name), "{name}");
-            let no_data = name.starts_with("haproxy_sticktable") || name.ends_with("_last_session_seconds");
+            let no_data = name.ends_with("_last_session_seconds");
             assert!(no_data || series.contains(name), "no series of {name}");
         }
         assert!(series.iter().all(|name| types.contains(name)));

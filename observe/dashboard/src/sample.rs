@@ -1,13 +1,14 @@
 //! A snapshot for tests: one `listen` section, a site with its pool, an empty pool.
 
 use crate::view::{
-    Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteView, Snapshot,
+    Admin, CheckView, FlowView, Health, PoolView, ProcessView, ServerView, SiteView, Snapshot, TableView,
 };
 use telemetry::Cause;
 
 /// The snapshot.
 pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
+        tables: vec![TableView { name: "keys".into(), kind: "string", size: 100, used: 3 }],
         now_ms: 1_795_165_884_123,
         process: ProcessView {
             name: "HAProxy".into(),

@@ -20,6 +20,21 @@ pub struct Snapshot {
     pub events: Vec<(u64, u8, String)>,
     /// Invalid requests and responses so far.
     pub invalid_total: u64,
+    /// Stick tables.
+    pub tables: Vec<TableView>,
+}
+
+/// A stick table.
+#[derive(Clone, Debug, Default)]
+pub struct TableView {
+    /// Name.
+    pub name: String,
+    /// Type of its keys, in HAProxy's word.
+    pub kind: &'static str,
+    /// Entries at most.
+    pub size: u64,
+    /// Entries.
+    pub used: u64,
 }
 
 /// The process.

@@ -1,4 +1,4 @@
-//! Codecs for the bytes Mainstay reads and writes: HTTP/1, the PROXY protocol, and what health checks say to
+//! Codecs for the bytes Mainstay reads and writes: HTTP/1, the PROXY protocol, peers' tables, and what health checks say to
 //! servers of other protocols.
 //!
 //! Everything here is a pure function or a small machine over byte slices: no socket, no clock, no runtime.
@@ -10,6 +10,7 @@ pub mod hello;
 pub mod http1;
 pub mod ldap;
 pub mod mysql;
+pub mod peers;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;

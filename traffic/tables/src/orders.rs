@@ -212,14 +212,19 @@ impl Filter {
     }
 }
 
-fn head(table: &Table) -> String {
-    let kind = match table.plan.key {
+/// HAProxy's word for a type of keys.
+pub fn kind_word(kind: KeyKind) -> &'static str {
+    match kind {
         KeyKind::Ipv4 => "ip",
         KeyKind::Ipv6 => "ipv6",
         KeyKind::Integer => "integer",
         KeyKind::Text(_) => "string",
         KeyKind::Binary(_) => "binary",
-    };
+    }
+}
+
+fn head(table: &Table) -> String {
+    let kind = kind_word(table.plan.key);
     format!("# table: {}, type: {kind}, size:{}, used:{}\n", table.plan.name, table.plan.size, table.used())
 }
 

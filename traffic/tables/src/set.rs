@@ -49,6 +49,11 @@ impl Tables {
         (self.clock)()
     }
 
+    /// What tells the time.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
+    }
+
     /// A table by name.
     pub fn get(&self, name: &str) -> Option<&Arc<Table>> {
         self.by_name.get(name)

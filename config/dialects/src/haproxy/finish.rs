@@ -24,6 +24,8 @@ pub(super) fn draft(mut shared: Shared<'_>, mut proxies: Vec<Proxy>) -> Draft {
     }
     draft.tables = super::tables::finish(&mut shared);
     finish_resolvers(&mut shared, &mut draft);
+    draft.peers = std::mem::take(&mut shared.peers);
+    draft.local_peer = shared.local_peer.take();
     draft.process = shared.process;
     draft.lists = shared.lists.take();
     draft.notes = shared.notes;

@@ -87,7 +87,7 @@ pub(super) const GLOBAL: &[Entry<GlobalAct>] = &[
     entry!("insecure-setuid-wanted", NoEffect(TUNING), "allows programs with other rights"),
     entry!("issuers-chain-path", NoEffect(NO_TLS), "folder of issuers"),
     entry!("limited-quic", NoEffect(NO_TLS), "QUIC without help of the TLS library"),
-    entry!("localpeer", NoEffect("there are no peers"), "name among peers"),
+    entry!("localpeer", Words(|s, c| word(&mut s.local_peer, c)), "name among peers"),
     entry!("log", Words(logs::global_log), "log ADDRESS [len N] [format F] FACILITY [LEVEL [MINLEVEL]]"),
     entry!("log-send-hostname", Words(log_send_hostname), "host name in log lines"),
     entry!("log-tag", Words(|s, c| word(&mut s.process.log_tag, c)), "tag of log lines"),

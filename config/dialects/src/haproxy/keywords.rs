@@ -72,6 +72,8 @@ pub(super) enum SectionKind {
     Resolvers,
     /// Mail servers.
     Mailers,
+    /// Balancers that share tables.
+    Peers,
     /// Known, not there yet.
     NotYet,
 }
@@ -96,7 +98,7 @@ pub(super) const SECTIONS: &[Entry<SectionKind>] = &[
     entry!("log-forward", ANY, SectionKind::NotYet, "a relay of log lines"),
     entry!("log-profile", ANY, SectionKind::NotYet, "formats of log lines"),
     entry!("mailers", ANY, SectionKind::Mailers, "mail servers for alerts"),
-    entry!("peers", ANY, SectionKind::NotYet, "other balancers that share tables"),
+    entry!("peers", ANY, SectionKind::Peers, "other balancers that share tables"),
     entry!("program", ANY, SectionKind::NotYet, "a program to run beside"),
     entry!("resolvers", ANY, SectionKind::Resolvers, "name servers"),
     entry!("ring", ANY, SectionKind::NotYet, "a buffer of log lines"),

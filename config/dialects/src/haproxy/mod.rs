@@ -32,6 +32,7 @@ mod lookup;
 mod mailers;
 mod options;
 mod pages;
+mod peers;
 mod proxy;
 mod resolvers;
 mod rules;
@@ -87,6 +88,8 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
         stick_counters: 3,
+        peers: Vec::new(),
+        local_peer: None,
         lists: lists::Known::default(),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
@@ -143,6 +146,8 @@ pub fn server_line(text: &str, mode: plan::Mode) -> Result<plan::Server, Vec<pla
         tables: Vec::new(),
         table_uses: RefCell::new(Vec::new()),
         stick_counters: 3,
+        peers: Vec::new(),
+        local_peer: None,
         lists: lists::Known::default(),
     };
     let mut reader = Reader { shared, defaults: Vec::new(), named: HashMap::new(), proxies: Vec::new() };
@@ -182,6 +187,7 @@ impl Reader<'_> {
             Some(SectionKind::Global) => global::read(&mut self.shared, section),
             Some(SectionKind::Proxy(kind)) => self.proxy(kind, section),
             Some(SectionKind::Resolvers) => resolvers::read(&mut self.shared, section),
+            Some(SectionKind::Peers) => peers::read(&mut self.shared, section),
             Some(SectionKind::Userlist | SectionKind::HttpErrors | SectionKind::Mailers) | None => {}
             Some(SectionKind::NotYet) => {
                 let what = format!("the section '{}'", section.head.text(0));

@@ -47,6 +47,10 @@ pub(super) struct Shared<'s> {
     pub tables: Vec<plan::Table>,
     /// Stick tables that are named before it is known whether they exist.
     pub table_uses: RefCell<Vec<super::tables::Use>>,
+    /// Groups of peers.
+    pub peers: Vec<plan::peers::PeerGroup>,
+    /// Our name among them.
+    pub local_peer: Option<String>,
     /// Slots that a connection can track (`tune.stick-counters`).
     pub stick_counters: u8,
     /// Files of ACLs and maps.

@@ -96,11 +96,15 @@ fn key_kind(cursor: &mut Cursor<'_>) -> Done<KeyKind> {
     let length = |cursor: &mut Cursor<'_>| -> Done<u32> {
         if cursor.eat("len") { Ok(cursor.number_in("a length", 1, LONGEST_KEY)? as u32) } else { Ok(32) }
     };
+    // HAProxy keeps 32 bytes for a text, and its end is one of them.
+    let text_length = |cursor: &mut Cursor<'_>| -> Done<u32> {
+        if cursor.peek() == "len" { length(cursor) } else { Ok(31) }
+    };
     Ok(match cursor.text("ip, ipv6, integer, string or binary")? {
         "ip" | "ipv4" => KeyKind::Ipv4,
         "ipv6" => KeyKind::Ipv6,
         "integer" => KeyKind::Integer,
-        "string" => KeyKind::Text(length(cursor)?),
+        "string" => KeyKind::Text(text_length(cursor)?),
         "binary" => KeyKind::Binary(length(cursor)?),
         other => return Err(cursor.wrong(other, "ip, ipv6, integer, string or binary")),
     })
@@ -645,6 +649,15 @@ pub(super) fn finish(shared: &mut Shared<'_>) -> Vec<Table> {
         };
         if used.servers {
             remember_servers(table);
+        }
+    }
+    for table in &shared.tables {
+        let Some(group) = &table.peers else { continue };
+        if shared.peers.iter().all(|known| known.name != *group) {
+            let names = shared.peers.iter().map(|known| known.name.as_str());
+            let hint = keywords::nearest(group, names);
+            let what = format!("there is no peers section '{group}'");
+            shared.problems.push(plan::Problem::new(table.place.clone(), what).hint(hint));
         }
     }
     std::mem::take(&mut shared.tables)

@@ -237,6 +237,10 @@ fn write_top(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
         writer.place.clone_from(&table.place);
         writer.unsaid(&format!("the stick table '{}'", table.name));
     }
+    for group in &plan.peers {
+        writer.place.clone_from(&group.place);
+        writer.unsaid(&format!("the peers '{}'", group.name));
+    }
     let sites = write_sites(plan, writer);
     let pools = write_pools(plan, writer);
     let resolvers = write_resolvers(plan, writer);
