@@ -178,7 +178,8 @@ fn open_all(plan: &Plan, options: &Options) -> Result<Opened, Problems> {
     let binds =
         plan.sites.iter().filter(|site| !site.disabled).flat_map(|s| s.binds.iter().map(|b| (&s.name, b)));
     let sockets = plan.process.runtime_sockets.iter().chain(&options.master_socket);
-    let runtime: Vec<(String, plan::Bind)> = sockets.map(control::bind_of).chain(share::binds(plan)).collect();
+    let runtime: Vec<(String, plan::Bind)> =
+        sockets.map(control::bind_of).chain(share::binds(plan)).collect();
     for (name, bind) in binds.chain(runtime.iter().map(|(name, bind)| (name, bind))) {
         match listener::bind(bind, name) {
             Ok(socket) => drop(opened.insert(bind.address.clone(), Arc::new(socket))),
