@@ -4,6 +4,8 @@
 pub mod chunked;
 pub mod cli;
 pub mod dns;
+pub mod expression;
+pub mod hello;
 pub mod http1_request;
 pub mod http1_response;
 mod input;
@@ -23,6 +25,8 @@ mod tests {
         ("proxy", crate::proxy::check),
         ("dns", crate::dns::check),
         ("peers", crate::peers::check),
+        ("expression", crate::expression::check),
+        ("hello", crate::hello::check),
     ];
 
     #[test]
