@@ -319,6 +319,8 @@ fn finish_statistics(shared: &mut Shared<'_>, proxy: &mut Proxy) {
         if page.description.as_deref() == Some("") {
             page.description = Some(proxy.site.description.clone().or(global).unwrap_or_default());
         }
+        let rules = std::mem::take(&mut proxy.rules.statistics);
+        proxy.rules.statistics = rules.into_iter().map(|rule| super::stats::for_page(page, rule)).collect();
     }
 }
 

@@ -232,13 +232,15 @@ pub(super) struct ProxyRules {
     pub redirects: Vec<Rule>,
     /// `rspadd` and its like.
     pub late_response: Vec<Rule>,
+    /// `stats http-request`, for requests to the page.
+    pub statistics: Vec<Rule>,
 }
 
 impl ProxyRules {
     /// The rules in the order in which they run.
     pub fn in_order(self) -> Rules {
         let mut rules = self.main;
-        rules.request = [self.early, rules.request, self.late, self.redirects].concat();
+        rules.request = [self.early, rules.request, self.late, self.redirects, self.statistics].concat();
         rules.response.extend(self.late_response);
         rules
     }
@@ -246,7 +248,9 @@ impl ProxyRules {
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
         let main = &self.main;
-        [&self.early, &self.late, &self.redirects, &self.late_response].iter().all(|l| l.is_empty())
+        [&self.early, &self.late, &self.redirects, &self.late_response, &self.statistics]
+            .iter()
+            .all(|l| l.is_empty())
             && [
                 &main.connection,
                 &main.session,

@@ -7,9 +7,9 @@ use super::proxy::needs_http;
 use super::said::{Cursor, Done, Said};
 use super::scene::{Phase, Scene};
 use super::units;
-use plan::Condition;
-use plan::rule::Password;
+use plan::rule::{Matcher, Password, Test, TextMatch, TextPatterns};
 use plan::site::Statistics;
+use plan::{Action, Condition, Expr, Fetch, Rule};
 
 type Set = fn(&mut Scene<'_, '_>, &mut Statistics, &mut Cursor<'_>) -> Done;
 
@@ -30,6 +30,7 @@ pub(super) const STATS: &[Entry<Set>] = &[
     entry!("auth", auth, "auth USER:PASSWORD"),
     entry!("enable", |_, _, _| Ok(()), "switches the page on"),
     entry!("hide-version", |_, p, _| set(&mut p.hide_version), "leaves the version out"),
+    entry!("http-request", http_request, "http-request allow|deny|auth … [if …]: who may see the page"),
     entry!("realm", |_, p, c| c.text("a text").map(|t| p.realm = t.to_owned()), "realm shown to the user"),
     entry!(
         "refresh",
@@ -81,8 +82,6 @@ pub(super) fn stats(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done 
 
 fn unknown(word: &str) -> Said {
     match word {
-        "http-request" => Said::not_yet("'stats http-request'")
-            .hint("use 'stats auth', or 'http-request' rules in this section"),
         "socket" | "timeout" | "maxconn" | "bind-process" => {
             Said::new(format!("'stats {word}' may not stand here")).hint("move it to 'global'")
         }
@@ -119,6 +118,26 @@ fn admin(scene: &mut Scene<'_, '_>, page: &mut Statistics, cursor: &mut Cursor<'
         Some(before) => Condition::Any(vec![before, condition]),
     });
     Ok(())
+}
+
+/// Runs behind the other rules of the section, for requests to the page.
+fn http_request(scene: &mut Scene<'_, '_>, _: &mut Statistics, cursor: &mut Cursor<'_>) -> Done {
+    let rule = super::rules::stats_request(scene, cursor)?;
+    scene.proxy.rules.statistics.push(rule);
+    Ok(())
+}
+
+/// What a rule of the page becomes among the rules of its section: it holds for requests to the page only.
+pub(super) fn for_page(page: &Statistics, mut rule: Rule) -> Rule {
+    let prefix = TextPatterns::new(TextMatch::Prefix, false, [page.path.clone().into_bytes()]);
+    let test = Test { expr: Expr::of(Fetch::PathAndQuery), matcher: Matcher::Text(prefix) };
+    rule.condition = Condition::All(vec![Condition::Test(test), rule.condition]);
+    if let Action::Authenticate { realm } = &mut rule.action
+        && realm.is_empty()
+    {
+        *realm = page.realm.as_str().into();
+    }
+    rule
 }
 
 /// Without a text the one of `global` is shown, which is put in when all is read.

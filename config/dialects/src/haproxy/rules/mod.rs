@@ -290,6 +290,17 @@ pub(super) fn http_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -
     Ok(())
 }
 
+/// The rule of `stats http-request allow|deny|auth … [if …]`.
+pub(super) fn stats_request(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done<Rule> {
+    let at = cursor.at;
+    let fits =
+        |action: &Action| matches!(action, Action::Allow | Action::Deny(..) | Action::Authenticate { .. });
+    match rule(scene, cursor, HTTP_REQUEST)? {
+        Some(rule) if fits(&rule.action) => Ok(rule),
+        _ => Err(Said::new("'stats http-request' takes allow, deny or auth").at(at)),
+    }
+}
+
 /// `http-response ACTION … [if …]`.
 pub(super) fn http_response(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let rule = rule(scene, cursor, HTTP_RESPONSE)?;
