@@ -122,6 +122,8 @@ pub struct HttpOptions {
     pub ignore_probes: bool,
     /// Bodies that are compressed on their way.
     pub compression: Option<Compression>,
+    /// Servers whose connections are closed after each answer are not told beforehand.
+    pub pretend_keep_alive: bool,
 }
 
 /// What happens to connections after a response.

@@ -137,7 +137,10 @@ impl Desk {
                 ("text/html; charset=utf-8", dashboard::page::html(&snapshot, request, &options))
             }
         };
-        answer(200, content_type, body)
+        let mut answer = answer(200, content_type, body);
+        let seconds = page.refresh.filter(|_| request.form == PageForm::Html && !request.no_refresh);
+        answer.headers.extend(seconds.map(|time| ("refresh".to_owned(), time.as_secs().to_string())));
+        answer
     }
 
     fn scrape(&self, query: &str) -> PagesAnswer {

@@ -107,8 +107,10 @@ impl Session {
                 cell.server_aborts.add(1);
                 cell.response_errors.add(1);
             }
-            Some(Cause::BodyTimeout | Cause::ServerWentDown) => cell.server_aborts.add(1),
-            Some(Cause::QueueTimeout | Cause::QueueFull | Cause::AllDown) if self.server.is_none() => {
+            Some(Cause::BodyTimeout) => cell.server_aborts.add(1),
+            Some(Cause::QueueTimeout | Cause::QueueFull | Cause::AllDown | Cause::Drained | Cause::Empty)
+                if self.server.is_none() =>
+            {
                 cell.connect_errors.add(1);
             }
             Some(Cause::Denied) => cell.denied_requests.add(1),
@@ -137,7 +139,7 @@ impl Session {
     fn severity(&self) -> Option<Severity> {
         match self.log_level {
             Some(level) => level,
-            None if self.cause.is_some() && self.site.plan.log.errors_at_err => Some(Severity::Error),
+            None if self.is_error() && self.site.plan.log.errors_at_err => Some(Severity::Error),
             None => Some(Severity::Info),
         }
     }
@@ -145,7 +147,11 @@ impl Session {
     fn is_unlogged(&self) -> bool {
         let plan = &self.site.plan.log;
         (plan.skip_empty && self.bytes_in == 0 && self.bytes_out == 0)
-            || (plan.only_errors && self.cause.is_none())
+            || (plan.only_errors && !self.is_error())
+    }
+
+    fn is_error(&self) -> bool {
+        self.cause.is_some() || self.retries > 0
     }
 
     /// The connection as the log sees it, so far.

@@ -140,7 +140,7 @@ async fn tunnel(session: &mut Session) -> u64 {
             End::Silent(Side::Client) => Cause::ClientTimeoutData,
             End::Silent(Side::Server) => Cause::BodyTimeout,
             End::Fired(Fired::Watched) if session.must_leave_server() => {
-                session.letters = Some(*b"DD");
+                session.letters = Some(*b"D-");
                 Cause::ServerWentDown
             }
             // Tunnels outlive reloads and a graceful stop, up to the hard stop.

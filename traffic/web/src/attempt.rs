@@ -480,7 +480,7 @@ fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Conn
     let edit = RequestEdit {
         connection: if work.request.offer().is_some() {
             http1::Connection::Upgrade
-        } else if exchange.server_keeps() {
+        } else if exchange.server_keeps() || exchange.pretends_to_keep() {
             http1::Connection::KeepAlive
         } else {
             http1::Connection::Close
@@ -727,8 +727,7 @@ async fn respond(
         BodyFraming::UntilClose => BodyFraming::Chunked,
         same => same,
     };
-    let keep =
-        sent != BodyFraming::UntilClose && !work.response.is_last() && conn.may_keep(exchange, &work.request);
+    let keep = sent != BodyFraming::UntilClose && !work.response.is_last() && conn.may_keep(&work.request);
     let request_done = line.up.is_done();
     let keep = keep && (request_done || !line.up_failed);
     let mut out = Vec::new();

@@ -374,10 +374,9 @@ impl Conn {
     }
 
     /// True when the connection may serve another request after this one.
-    pub fn may_keep(&self, exchange: &Exchange, request: &RequestHead) -> bool {
+    pub fn may_keep(&self, request: &RequestHead) -> bool {
         use plan::site::ConnectionMode::Close;
-        let closing = self.site.plan.http.connection == Close
-            || exchange.pool.as_ref().is_some_and(|pool| pool.plan.http.connection == Close);
+        let closing = self.site.plan.http.connection == Close;
         request.keep_alive() && !closing && !self.local.is_stopping()
     }
 

@@ -733,7 +733,7 @@ pub(crate) async fn say(conn: &mut Conn, work: &mut Workspace, exchange: &mut Ex
         && !exchange.body_spent
         && head.keep_alive()
         && framing != BodyFraming::UntilClose
-        && conn.may_keep(exchange, &work.request)
+        && conn.may_keep(&work.request)
         && body_is_here(work);
     exchange.status = Some(head.status);
     let mut out = std::mem::take(&mut work.out);
@@ -793,7 +793,7 @@ fn drop_body(work: &mut Workspace) {
 fn is_page(page: &Statistics, request: &RequestHead) -> bool {
     let target = request.path_and_query();
     let own = page.path.as_bytes();
-    target.starts_with(own) && matches!(target.get(own.len()), None | Some(b'?' | b';' | b'/' | b'&'))
+    target.starts_with(own)
         || page.metrics_path.as_deref().is_some_and(|path| request.path() == path.as_bytes())
 }
 

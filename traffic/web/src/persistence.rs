@@ -121,10 +121,22 @@ fn insert(
         });
     }
     response.fields.append(b"set-cookie", set_cookie(cookie, own).as_bytes());
-    if cookie.no_cache {
+    if cookie.no_cache && is_cacheable(request, response) {
         response.fields.append(b"cache-control", b"private");
     }
     exchange.cookie_letters[1] = b'I';
+}
+
+/// Whether a cache could keep the answer, RFC 9110, 9.2.3 and 15.1.
+fn is_cacheable(request: &RequestHead, response: &ResponseHead) -> bool {
+    matches!(request.method(), b"GET" | b"HEAD")
+        && matches!(response.status, 200 | 203 | 204 | 206 | 300 | 301 | 404 | 405 | 410 | 414 | 501)
+        && !response.fields.find_all(Name::CacheControl).any(|line| {
+            let line = line.to_ascii_lowercase();
+            [&b"private"[..], b"no-store", b"no-cache", b"max-age=0"]
+                .iter()
+                .any(|word| line.windows(word.len()).any(|part| part == *word))
+        })
 }
 
 fn set_cookie(cookie: &Cookie, own: &str) -> String {

@@ -97,6 +97,10 @@ impl Exchange {
 
     /// How idle server connections may be shared for this request.
     pub fn reuse(&self) -> Reuse {
+        // What the connection began with names one client.
+        if self.server.as_ref().is_some_and(|server| server.plan.send_proxy.is_some()) {
+            return Reuse::Never;
+        }
         match self.pool.as_ref().map(|pool| pool.plan.reuse).unwrap_or_default() {
             Reuse::Unsaid if self.idempotent => Reuse::Always,
             said => said,
@@ -119,6 +123,12 @@ impl Exchange {
     pub fn server_keeps(&self) -> bool {
         let pool = self.pool.as_ref().map(|pool| pool.plan.http.connection).unwrap_or_default();
         self.site.plan.http.connection.max(pool) == ConnectionMode::KeepAlive
+    }
+
+    /// The server is not told that its connection will be closed.
+    pub fn pretends_to_keep(&self) -> bool {
+        self.site.plan.http.pretend_keep_alive
+            || self.pool.as_ref().is_some_and(|pool| pool.plan.http.pretend_keep_alive)
     }
 
     /// The server's connections are to be cut since this request was given to it.
@@ -153,7 +163,7 @@ impl Exchange {
         for (counter, happened) in [
             (&cell.denied_requests, self.denied),
             (&cell.denied_responses, self.response_denied),
-            (&cell.intercepted, self.intercepted),
+            (&cell.intercepted, self.intercepted && self.is_at_site()),
             (&cell.request_errors, self.bad_request || self.never_came()),
             (&cell.failed_rewrites, self.failed_rewrites > 0),
         ] {
@@ -164,6 +174,11 @@ impl Exchange {
         let process = self.site.process.stats.at(worker);
         process.bytes_in.add(self.bytes_in);
         process.bytes_out.add(self.bytes_out);
+    }
+
+    /// True while no pool apart from the site's own section has it.
+    fn is_at_site(&self) -> bool {
+        self.pool.as_ref().is_none_or(|pool| pool.plan.name == self.site.plan.name)
     }
 
     /// The body was waited for, and the request was never whole.
@@ -179,7 +194,7 @@ impl Exchange {
         let total = clock::now().saturating_sub(self.times.first_byte).as_millis() as u64;
         let now_ms = (self.wall_us / 1000) as u64;
         pool.stats.at(worker).sessions.add(1);
-        if matches!(self.cause, Some(Cause::QueueTimeout | Cause::QueueFull | Cause::AllDown)) {
+        if self.server.is_none() && self.cause.is_some_and(is_lack_of_servers) {
             pool.stats.at(worker).connect_errors.add(1);
         }
         let flows = [Some(&pool.stats), self.server.as_ref().map(|server| &server.stats)];
@@ -391,6 +406,12 @@ impl Lists {
 
 fn millis(from: Option<Duration>, to: Option<Duration>) -> Option<u64> {
     Some(to?.saturating_sub(from?).as_millis() as u64)
+}
+
+/// True when no server was there to be asked.
+fn is_lack_of_servers(cause: Cause) -> bool {
+    use Cause as C;
+    matches!(cause, C::QueueTimeout | C::QueueFull | C::AllDown | C::Drained | C::Empty)
 }
 
 /// True when the client ended it.

@@ -135,7 +135,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!(
         "http-pretend-keepalive",
         FB,
-        NoEffect("servers that close early are dealt with anyway"),
+        OnOff(|p, on| both(p, |h| h.pretend_keep_alive = on)),
         "hides the closing from servers"
     ),
     entry!("http-restrict-req-hdr-names", FB, NotYet(""), "refuses odd header names"),

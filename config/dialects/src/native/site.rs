@@ -175,6 +175,7 @@ impl Fieldset for HttpOptions {
             idle_close_on_response,
             ignore_probes,
             compression,
+            pretend_keep_alive,
         } = self;
         f.value("connection", connection, &ConnectionMode::default());
         f.option("forwarded_for", forwarded_for);
@@ -183,6 +184,7 @@ impl Fieldset for HttpOptions {
         f.option("abort_on_close", abort_on_close);
         f.flag("idle_close_on_response", idle_close_on_response);
         f.flag("ignore_probes", ignore_probes);
+        f.flag("pretend_keep_alive", pretend_keep_alive);
         f.option("compression", compression);
     }
 }

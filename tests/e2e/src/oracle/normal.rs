@@ -17,6 +17,9 @@ static LOG: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\[\d+\]: ", "[PID]: "),
         (r"^(<\d+>1 DATE \S+ \S+) \d+ ", "$1 PID "),
         (r"check duration: \d+ms", "check duration: Nms"),
+        (r"\b\d+ sessions active", "N sessions active"),
+        // How HAProxy 2.6 said what today's calls by name.
+        (r#"info: "Connection refused""#, r#"info: "ECONNREFUSED returned by OS""#),
         // How much has begun at the same moment depends on what is just being closed.
         (r" ([A-Za-z-]{2,4}) \d+/\d+/\d+/(\d+/\+?\d+) ", " $1 N/N/N/$2 "),
     ];
@@ -66,7 +69,7 @@ static OWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 
 /// Any line, after the blanks of the case have their names back.
 pub fn any_line(line: &str, names: &[(String, String)]) -> String {
-    let named = names.iter().fold(line.to_owned(), |line, (name, value)| line.replace(value, name));
+    let named = names.iter().fold(line.to_owned(), |line, (value, name)| line.replace(value, name));
     OWN.iter().fold(named, |line, (pattern, to)| pattern.replace_all(&line, *to).into_owned())
 }
 

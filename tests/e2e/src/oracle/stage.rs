@@ -568,12 +568,22 @@ fn until_or_last<T>(mut ask: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> T 
     }
 }
 
+/// Cells of a line; one in quotes may hold commas.
+fn csv_cells(line: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let separates = |letter: char| {
+        quoted ^= letter == '"';
+        letter == ',' && !quoted
+    };
+    line.split(separates).collect()
+}
+
 /// Rows of a table as pairs of title and value.
 fn rows(table: &str) -> Vec<Vec<(&str, &str)>> {
     let titles: Vec<_> =
         table.lines().next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
     let lines = table.lines().skip(1).filter(|line| !line.is_empty());
-    lines.map(|line| titles.iter().copied().zip(line.split(',')).collect()).collect()
+    lines.map(|line| titles.iter().copied().zip(csv_cells(line)).collect()).collect()
 }
 
 /// Whether a log line tells of the program's own life; each has its own words for that.
@@ -633,6 +643,10 @@ fn as_we_say_it(theirs: &mut Exchange) {
     // RFC 9110, 7.6.1: an intermediary MUST remove the fields that `Connection` names, and ought to
     // remove `Proxy-Connection`. HAProxy passes them on.
     theirs.dropped.clone_from(&theirs.named_by_connection);
+    // RFC 9112, 2.3: who passes a message on speaks its own version.
+    for seen in &mut theirs.servers {
+        seen.version = 1;
+    }
 }
 
 /// Fields that concern only one connection: those that `Connection` names, and `Proxy-Connection`.
@@ -645,18 +659,22 @@ fn named_by_connection(request: &str) -> Vec<String> {
 
 /// Each program has its own words on its own pages; only their kind must be the same.
 fn free_the_words_of_pages(told: &mut Exchange, method: &str) {
-    let html = told.fields.iter().any(|(name, value)| name == "content-type" && value == "text/html");
+    let html = told.fields.iter().any(|(name, value)| {
+        name == "content-type" && (value == "text/html" || value == "text/html; charset=utf-8")
+    });
     let start = told.body.to_lowercase();
     let page = start.starts_with("<html") || start.starts_with("<!doctype");
     if html && (page || method == "HEAD") {
         "(our own words)".clone_into(&mut told.body);
-        told.fields.retain(|(name, _)| name != "content-length");
+        told.fields.retain(|(name, _)| {
+            !["content-length", "transfer-encoding", "content-type"].contains(&name.as_str())
+        });
     }
 }
 
 fn body(answer: &Response) -> String {
     let text = answer.text();
-    if text.len() <= 2_000 {
+    if text.len() <= 2_000 || text.to_lowercase().starts_with("<!doctype") {
         return text;
     }
     let start: String = text.chars().take(40).collect();

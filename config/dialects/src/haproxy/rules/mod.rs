@@ -320,7 +320,7 @@ pub(super) fn http_after_response(scene: &mut Scene<'_, '_>, cursor: &mut Cursor
 /// `redirect …`, which runs behind all `http-request` rules.
 pub(super) fn redirect_line(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let place = cursor.line.place(0);
-    let action = redirect(scene, cursor, HTTP_REQUEST)?;
+    let action = redirection(cursor, &mut |cursor| cursor.text("a text").map(Template::fixed))?;
     let condition = acl::condition(scene, cursor, Phase::Request)?;
     push(scene, cursor, Some(Rule { place, condition, action }), |rules| &mut rules.redirects)?;
     needs_http(scene, cursor, "redirect");
@@ -610,8 +610,16 @@ fn set_status(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done
     Ok(Action::SetStatus(status, reason))
 }
 
-/// `location|prefix|scheme TEXT [code N] [drop-query] …`.
+/// `location|prefix|scheme TEXT [code N] [drop-query] …`, with values in the text.
 fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
+    redirection(cursor, &mut |cursor| text(scene, cursor, family))
+}
+
+/// The same; `target` reads the text.
+fn redirection<'l>(
+    cursor: &mut Cursor<'l>,
+    target_text: &mut dyn FnMut(&mut Cursor<'l>) -> Done<Template>,
+) -> Done<Action> {
     let mut redirect = Redirect {
         status: 302,
         kind: RedirectKind::Location(Template::default()),
@@ -630,7 +638,7 @@ fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) 
                     .at(cursor.at - 1));
             }
             word @ ("location" | "prefix" | "scheme") => {
-                let template = redirect_target(scene, cursor, family, word)?;
+                let template = redirect_target(target_text(cursor)?, word);
                 redirect.kind = match word {
                     "location" => RedirectKind::Location(template),
                     "prefix" => RedirectKind::Prefix(template),
@@ -681,13 +689,7 @@ fn cookie<'l>(cursor: &mut Cursor<'l>) -> Done<&'l str> {
 }
 
 /// The prefix `/` alone means no prefix at all.
-fn redirect_target(
-    scene: &mut Scene<'_, '_>,
-    cursor: &mut Cursor<'_>,
-    family: Family,
-    word: &str,
-) -> Done<Template> {
-    let template = text(scene, cursor, family)?;
+fn redirect_target(template: Template, word: &str) -> Template {
     let is_root = word == "prefix" && template.as_fixed() == Some(b"/");
-    Ok(if is_root { Template::default() } else { template })
+    if is_root { Template::default() } else { template }
 }

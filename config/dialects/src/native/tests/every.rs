@@ -213,6 +213,7 @@ fn site(shared: &Arc<Condition>) -> Site {
                 requests: Squeeze { codings: vec![Coding::Identity], ..Squeeze::default() },
                 offload: true,
             }),
+            pretend_keep_alive: true,
         },
         pages: pages(),
         statistics: Some(Arc::new(statistics())),
