@@ -140,7 +140,9 @@ async fn tunnel(session: &mut Session) -> u64 {
             End::Silent(Side::Client) => Cause::ClientTimeoutData,
             End::Silent(Side::Server) => Cause::BodyTimeout,
             End::Fired(Fired::Watched) if session.must_leave_server() => {
-                session.letters = Some(*b"D-");
+                // An active server is back, and connections of backups are to go to it: that is no failure.
+                let back = session.server.as_ref().is_some_and(|server| server.plan.backup && server.is_up());
+                session.letters = Some(if back { *b"U-" } else { *b"D-" });
                 Cause::ServerWentDown
             }
             // Tunnels outlive reloads and a graceful stop, up to the hard stop.

@@ -437,7 +437,7 @@ fn connections_are_cut_when_their_server_goes_down() {
             first.set_health(pool::Health::Down);
             world.worker.deadlines.wake_watching(first.uid);
             expect_end(&mut client).await;
-            assert_eq!(world.line().await, "front db/db1 DD in 1 out 1 retries 0");
+            assert_eq!(world.line().await, "front db/db1 D- in 1 out 1 retries 0");
         },
     );
 }

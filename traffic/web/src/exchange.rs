@@ -811,7 +811,6 @@ async fn statistics(
         exchange.is_page = true;
         let now = Some(tasks::clock::now());
         (exchange.times.queued, exchange.times.connected) = (now, now);
-        exchange.denied = true;
         let own = answer::authenticate(&page.realm, &exchange.pages());
         return say(conn, work, exchange, own).await;
     }

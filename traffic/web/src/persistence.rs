@@ -89,7 +89,10 @@ pub(crate) fn mark(
     request: &RequestHead,
     response: &mut ResponseHead,
 ) {
-    let (Some(cookie), Some(own)) = (&pool.plan.cookie, &server.plan.cookie) else { return };
+    let Some(cookie) = &pool.plan.cookie else { return };
+    let Some(own) = &server.plan.cookie else {
+        return forget(cookie, exchange, request, response);
+    };
     let from_server =
         response.fields.find_all(Name::SetCookie).any(|line| names(line, cookie.name.as_bytes()));
     exchange.cookie_letters[1] = if from_server { b'P' } else { b'N' };
@@ -97,6 +100,21 @@ pub(crate) fn mark(
         CookieMode::Insert => insert(cookie, own, exchange, request, response, from_server),
         CookieMode::Prefix | CookieMode::Rewrite => rewrite(cookie, own, exchange, response),
     }
+}
+
+/// A server without a value of its own, such as a spare: the browser is to forget the one it has.
+fn forget(cookie: &Cookie, exchange: &mut Exchange, request: &RequestHead, response: &mut ResponseHead) {
+    let bound = exchange.cookie_letters[0] == b'V' && !exchange.redispatched;
+    let unwanted = cookie.post_only && request.method() != b"POST";
+    if cookie.mode != CookieMode::Insert || bound || unwanted {
+        return;
+    }
+    let line = set_cookie(cookie, "; Expires=Thu, 01-Jan-1970 00:00:01 GMT");
+    response.fields.append(b"set-cookie", line.as_bytes());
+    if cookie.no_cache && is_cacheable(request, response) {
+        response.fields.append(b"cache-control", b"private");
+    }
+    exchange.cookie_letters[1] = b'I';
 }
 
 fn insert(

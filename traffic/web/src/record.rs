@@ -230,6 +230,9 @@ impl Exchange {
         if self.response_denied {
             cell.denied_responses.add(1);
         }
+        if self.denied && !is_server {
+            cell.denied_requests.add(1);
+        }
         match self.cause {
             Some(cause) if is_clients(cause) => cell.client_aborts.add(1),
             Some(Cause::TruncatedBody | Cause::BodyTimeout) => cell.server_aborts.add(1),
@@ -368,11 +371,13 @@ impl Exchange {
         let now = clock::now();
         let ms = |from: Duration, to: Duration| Some(to.saturating_sub(from).as_millis() as u32);
         let between = |from: Option<Duration>, to: Option<Duration>| ms(from?, to?);
+        // The time in the tarpit is told as time in a queue.
+        let tarpit = self.letters == Some(*b"PT");
         Timers {
             handshake: Some(0),
             idle: ms(times.since, times.first_byte),
-            request: times.head.and_then(|head| ms(times.first_byte, head)),
-            queue: between(times.head, times.queued),
+            request: times.head.filter(|_| !tarpit).and_then(|head| ms(times.first_byte, head)),
+            queue: between(times.head, if tarpit { Some(now) } else { times.queued }),
             connect: between(times.queued, times.connected),
             response: between(times.connected, times.answered),
             data: times.answered.and_then(|answered| ms(answered, now)),

@@ -144,8 +144,11 @@ impl Actor {
     pub fn start(name: &str, rules: Option<Rules>) -> Self {
         let (state, changed) = (Mutex::default(), Condvar::new());
         let stage = Arc::new(Shared { name: name.to_owned(), rules, state, changed });
-        let mut actor = Self { name: name.to_owned(), port: Port::free(), stage, listening: None };
-        actor.listen();
+        let free = std::iter::repeat_with(Port::free).take(100);
+        let found = free.into_iter().find_map(|port| Some((TcpListener::bind(port.address()).ok()?, port)));
+        let (listener, port) = found.expect("a port that nobody else takes at the same moment");
+        let mut actor = Self { name: name.to_owned(), port, stage, listening: None };
+        actor.accept_from(listener);
         actor
     }
 
@@ -157,6 +160,10 @@ impl Actor {
     /// Listens, again.
     pub fn listen(&mut self) {
         let listener = TcpListener::bind(self.address()).unwrap();
+        self.accept_from(listener);
+    }
+
+    fn accept_from(&mut self, listener: TcpListener) {
         self.stage.state().stopped = false;
         let stage = Arc::clone(&self.stage);
         self.listening = Some(thread::spawn(move || stage.accept(&listener)));

@@ -20,8 +20,8 @@ static LOG: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+ sessions active", "N sessions active"),
         // How HAProxy 2.6 said what today's calls by name.
         (r#"info: "Connection refused""#, r#"info: "ECONNREFUSED returned by OS""#),
-        // How much has begun at the same moment depends on what is just being closed.
-        (r" ([A-Za-z-]{2,4}) \d+/\d+/\d+/(\d+/\+?\d+) ", " $1 N/N/N/$2 "),
+        // How much goes on at the same moment depends on what is just being closed; retries stay.
+        (r" ([A-Za-z-]{2,4}) \d+/\d+/\d+/\d+/(\+?\d+) ", " $1 N/N/N/N/$2 "),
     ];
     table.map(|(pattern, to)| (Regex::new(pattern).unwrap(), to)).into()
 });
@@ -33,14 +33,10 @@ static HTTP_TIMERS: LazyLock<Regex> =
 static TCP_TIMERS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r" (-?\d+/-?\d+/\+?\d+) (\+?\d+) ([A-Za-z-]{2}) ").unwrap());
 
-/// Connections to the server at the moment of the log line, of which retries and queues remain.
-static SERVER_CONNECTIONS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" N/N/N/\d+/(\+?\d+) ").unwrap());
-
 /// A log line as it is compared.
-pub fn log_line(busy: bool, line: &str) -> String {
+pub fn log_line(line: &str) -> String {
     let line =
         LOG.iter().fold(line.to_owned(), |line, (pattern, to)| pattern.replace(&line, *to).into_owned());
-    let line = if busy { SERVER_CONNECTIONS.replace(&line, " N/N/N/N/$1 ").into_owned() } else { line };
     let line = HTTP_TIMERS
         .replace(&line, |found: &Captures<'_>| format!(" {} {} BYTES ", timers(&found[1]), &found[2]));
     TCP_TIMERS

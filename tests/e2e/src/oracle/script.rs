@@ -30,8 +30,7 @@
 //! > write FILE TEXT   write this line as a file of {{dir}}
 //! > process           tell user, group and root of the process
 //! > stats a b         compare these cells at the end, besides the usual ones; `> no-stats`: none
-//! > no-log            do not compare log lines; `> busy`: in them leave out connections to the server,
-//!                     because several overlap
+//! > no-log            do not compare log lines
 //! ```
 
 use std::fs;
@@ -94,7 +93,6 @@ pub enum Command {
     Stats(Vec<String>),
     NoStats,
     NoLog,
-    Busy,
 }
 
 impl Script {
@@ -172,7 +170,6 @@ impl Command {
             "stats" => Self::Stats(parts.map(str::to_owned).collect()),
             "no-stats" => Self::NoStats,
             "no-log" => Self::NoLog,
-            "busy" => Self::Busy,
             _ => return None,
         })
     }

@@ -154,7 +154,6 @@ pub struct Stage {
     /// Values and the names that they get back.
     names: Vec<(String, String)>,
     strict: bool,
-    busy: bool,
     cells: Option<Vec<String>>,
     compare_logs: bool,
 }
@@ -225,6 +224,11 @@ impl Stage {
         }
         let config = fill(&text, &values);
         let balancer = Balancer::with(&config).program(&program).ports(ports.values()).start();
+        if cli.is_some() {
+            until("the runtime socket is there", PATIENCE, || {
+                directory.path().join("cli").exists().then_some(())
+            });
+        }
         let names = names_back(&values);
         let compare_logs = !logs.is_empty();
         let cells = Some(Vec::new());
@@ -240,7 +244,6 @@ impl Stage {
             cli,
             names,
             strict: false,
-            busy: false,
             cells,
             compare_logs,
         }
@@ -376,7 +379,6 @@ impl Stage {
             Command::Stats(more) => self.cells.get_or_insert_default().extend(more.iter().cloned()),
             Command::NoStats => self.cells = None,
             Command::NoLog => self.compare_logs = false,
-            Command::Busy => self.busy = true,
             Command::Send | Command::Repeat(_) | Command::Shares(_) | Command::Quiet => {}
         }
     }
@@ -436,7 +438,8 @@ impl Stage {
 
     /// What a server was asked, without the fields that are only HAProxy's mistake.
     fn request_lines(&self, seen: &Seen, without: &[String], lines: &mut Vec<String>) {
-        lines.push(format!("server {} {} HTTP/1.{}", seen.method, seen.target, seen.version));
+        // No version: who passes a message on speaks its own (RFC 9112, 2.3); HAProxy takes the client's.
+        lines.push(format!("server {} {}", seen.method, seen.target));
         let fields = self.comparable(&seen.headers).into_iter().filter(|(name, _)| !without.contains(name));
         lines.extend(fields.map(|(name, value)| format!("server {name}: {value}")));
         if !seen.body.is_empty() {
@@ -512,7 +515,7 @@ impl Stage {
                 match log.recv(&mut bytes) {
                     Ok(length) => {
                         let line = String::from_utf8_lossy(&bytes[..length]);
-                        let line = normal::log_line(self.busy, line.trim_end_matches(['\n', '\0']));
+                        let line = normal::log_line(line.trim_end_matches(['\n', '\0']));
                         self.lines.extend(Some(line).filter(|line| !is_of_the_program(line)));
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -588,7 +591,8 @@ fn rows(table: &str) -> Vec<Vec<(&str, &str)>> {
 
 /// Whether a log line tells of the program's own life; each has its own words for that.
 fn is_of_the_program(line: &str) -> bool {
-    let message = line.split_once("[PID]: ").map_or(line, |(_, message)| message);
+    let behind = |mark: &str| line.split_once(mark).map(|(_, message)| message);
+    let message = behind("[PID]: ").or_else(|| behind(" PID - - ")).unwrap_or(line);
     [
         "Proxy ",
         "Stopping ",
@@ -643,10 +647,6 @@ fn as_we_say_it(theirs: &mut Exchange) {
     // RFC 9110, 7.6.1: an intermediary MUST remove the fields that `Connection` names, and ought to
     // remove `Proxy-Connection`. HAProxy passes them on.
     theirs.dropped.clone_from(&theirs.named_by_connection);
-    // RFC 9112, 2.3: who passes a message on speaks its own version.
-    for seen in &mut theirs.servers {
-        seen.version = 1;
-    }
 }
 
 /// Fields that concern only one connection: those that `Connection` names, and `Proxy-Connection`.
@@ -689,6 +689,8 @@ fn wire_form(request: &str) -> String {
 
 fn read_until(client: &mut Client, bytes: &[u8]) -> Told {
     let about = format!("until {}", shown(bytes));
+    // A server may be the one that speaks first.
+    client.connect().unwrap();
     let connection = client.connection();
     loop {
         if let Some(place) = connection.ahead.windows(bytes.len()).position(|part| part == bytes) {

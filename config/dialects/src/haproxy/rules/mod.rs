@@ -661,7 +661,7 @@ fn redirection<'l>(
                 redirect.set_cookie = Some(Template::fixed(format!("{}; path=/;", cookie(cursor)?)));
             }
             "set-cookie-fmt" => {
-                let mut cookie = text(scene, cursor, family)?;
+                let mut cookie = target_text(cursor)?;
                 cookie.0.push(Piece::Text((*b"; path=/;").into()));
                 redirect.set_cookie = Some(cookie);
             }
