@@ -320,7 +320,7 @@ pub(super) fn http_after_response(scene: &mut Scene<'_, '_>, cursor: &mut Cursor
 /// `redirect …`, which runs behind all `http-request` rules.
 pub(super) fn redirect_line(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     let place = cursor.line.place(0);
-    let action = redirection(cursor, &mut |cursor| cursor.text("a text").map(Template::fixed))?;
+    let action = redirection(cursor, HTTP_REQUEST, &mut |cursor| cursor.text("a text").map(Template::fixed))?;
     let condition = acl::condition(scene, cursor, Phase::Request)?;
     push(scene, cursor, Some(Rule { place, condition, action }), |rules| &mut rules.redirects)?;
     needs_http(scene, cursor, "redirect");
@@ -612,12 +612,13 @@ fn set_status(_: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, _: Family) -> Done
 
 /// `location|prefix|scheme TEXT [code N] [drop-query] …`, with values in the text.
 fn redirect(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>, family: Family) -> Done<Action> {
-    redirection(cursor, &mut |cursor| text(scene, cursor, family))
+    redirection(cursor, family, &mut |cursor| text(scene, cursor, family))
 }
 
 /// The same; `target` reads the text.
 fn redirection<'l>(
     cursor: &mut Cursor<'l>,
+    family: Family,
     target_text: &mut dyn FnMut(&mut Cursor<'l>) -> Done<Template>,
 ) -> Done<Action> {
     let mut redirect = Redirect {
