@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tasks::Stream;
 use telemetry::Cause;
 use tokio::io::AsyncWriteExt;
@@ -30,8 +30,18 @@ pub struct Connection {
     pub endpoint: ServerEndpoint,
     /// On the worker's clock.
     pub(crate) idle_since: Duration,
+    /// Since when bytes nobody asked for may come.
+    pub(crate) distrusted: Option<Instant>,
     /// It is kept and counted as idle.
     pub(crate) mark: Option<IdleMark>,
+}
+
+impl Connection {
+    /// The server may send more than it should: its answer to HEAD announced a body, and some send it. The next client
+    /// would read that as its answer, so other clients get this connection only after it was silent for a moment.
+    pub fn distrust(&mut self) {
+        self.distrusted = Some(Instant::now());
+    }
 }
 
 /// Why a connection could not be made.
@@ -86,6 +96,7 @@ pub async fn connect_for(
         private,
         endpoint,
         idle_since: Duration::ZERO,
+        distrusted: None,
         mark: None,
     })
 }

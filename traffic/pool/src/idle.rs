@@ -206,12 +206,26 @@ impl Idle {
 
 /// The one used last: it is the least likely to be closed, and the others may grow old and go.
 fn newest(list: &mut VecDeque<Connection>, server: &Server) -> Option<Connection> {
-    while let Some(connection) = list.pop_back() {
+    let mut at = list.len();
+    while at > 0 {
+        at -= 1;
+        if list.get(at).is_some_and(is_on_probation) {
+            continue;
+        }
+        let connection = list.remove(at)?;
         if is_sound(&connection, server) {
             return Some(connection);
         }
     }
     None
+}
+
+/// What a server sends behind an answer comes at once; later than this it would be no worse than any other answer
+/// that a broken server makes up.
+const PROBATION: Duration = Duration::from_millis(50);
+
+fn is_on_probation(connection: &Connection) -> bool {
+    connection.distrusted.is_some_and(|since| since.elapsed() < PROBATION)
 }
 
 fn drop_oldest(shelf: &mut Shelf) {
@@ -308,19 +322,22 @@ fn is_worn(connection: &Connection) -> bool {
 
 fn used_by(mut connection: Connection, client: u64) -> Connection {
     connection.mark = None;
+    connection.distrusted = None;
     connection.uses += 1;
     connection.owner = client;
     connection
 }
 
 /// Nothing unasked is readable, not even the end, and the server still lives at that address. Costs no
-/// system call while the runtime has seen nothing arrive.
+/// system call while the runtime has seen nothing arrive, unless it is distrusted.
 fn is_sound(connection: &Connection, server: &Server) -> bool {
     let quiet = match connection.stream.try_read(&mut [0]) {
         Ok(_) => false,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     };
-    quiet && is_at_home(connection, server)
+    quiet
+        && (connection.distrusted.is_none() || connection.stream.is_silent())
+        && is_at_home(connection, server)
 }
 
 /// Servers whose address depends on the client cannot be compared.

@@ -174,6 +174,31 @@ async fn a_connection_closed_while_idle_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_distrusted_connection_is_shared_when_it_was_silent_for_a_moment() {
+    for talks in [false, true] {
+        let site = Site::open(|_| ()).await;
+        let mut idle = Idle::new(IdleLimits::default());
+        let (mut made, end) = site.connection(1).await;
+        made.distrust();
+        idle.put(made, Reuse::Always);
+        assert!(idle.take(&site.server, 2, Reuse::Always, true).is_none(), "too early");
+        assert_eq!(idle.len(), 1);
+        if talks {
+            end.try_write(b"x").unwrap();
+        }
+        // The thread sleeps, not the task: the runtime does not hear of the byte.
+        std::thread::sleep(Duration::from_millis(60));
+        let mut taken = idle.take(&site.server, 2, Reuse::Always, true);
+        assert_eq!(taken.is_none(), talks);
+        assert!(idle.is_empty());
+        if let Some(trusted) = taken.take() {
+            idle.put(trusted, Reuse::Always);
+            assert!(idle.take(&site.server, 3, Reuse::Always, true).is_some(), "it has proved itself");
+        }
+    }
+}
+
+#[tokio::test]
 async fn limits_close_the_newest_of_a_server_and_the_oldest_of_all() {
     let site = Site::open(|s| s.idle_connections = Some(2)).await;
     let mut idle = Idle::new(IdleLimits::default());

@@ -772,6 +772,9 @@ async fn respond(
         Ok(()) => {
             // Unasked bytes behind the answer make the connection useless (RFC 9112, 9.2).
             let reusable = server_keeps && body_done && line.buffer.is_empty() && exchange.server_keeps();
+            if kind.head && reusable && announces_body(&work.response) {
+                line.connection.distrust();
+            }
             let after = match (keep, body_done && work.buffer.is_empty()) {
                 (true, _) if body_done => After::KeepAlive,
                 (_, true) => After::End,
@@ -830,6 +833,12 @@ async fn transfer(
         }
     })
     .await
+}
+
+/// True when the answer to the same request with GET would have a body. To HEAD it has none, and some servers send it.
+fn announces_body(response: &ResponseHead) -> bool {
+    let get = http1::RequestKind { head: false, ..http1::RequestKind::default() };
+    response.framing(get) != BodyFraming::None && response.framing(get) != BodyFraming::Length(0)
 }
 
 fn response_cause(error: &PumpError) -> Cause {
