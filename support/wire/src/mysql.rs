@@ -67,6 +67,11 @@ pub fn parse_greeting(buf: &[u8]) -> Result<Answer<'_>, AnswerError> {
     Ok(Answer::Greeting(&version[..end]))
 }
 
+/// How many bytes of `buf` its first packet takes; all of them when it is not whole.
+pub fn packet_length(buf: &[u8]) -> usize {
+    packet(buf).map_or(buf.len(), |(_, body)| 4 + body.len())
+}
+
 /// Reads the answer to a login, behind the greeting.
 ///
 /// # Errors

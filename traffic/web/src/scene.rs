@@ -228,14 +228,14 @@ fn count(fields: &Fields, header: &HeaderFetch) -> i64 {
     all(fields, header).count() as i64
 }
 
-/// Values of a header, or of all without a name: whole lines, or their comma-separated parts.
+/// Values of a header, or of all without a name: whole lines, or their comma-separated parts, blanks around them left out.
 fn all<'f>(fields: &'f Fields, header: &'f HeaderFetch) -> impl Iterator<Item = &'f [u8]> {
     let whole = header.whole_line;
     let any = header.name.is_empty().then(|| fields.pairs().map(|(_, value)| value));
     let named = (!header.name.is_empty()).then(|| fields.find_str(header.name.as_bytes()));
     any.into_iter().flatten().chain(named.into_iter().flatten()).flat_map(move |line| {
         let parts = if whole { None } else { Some(commas(line).map(<[u8]>::trim_ascii)) };
-        let line = whole.then_some(line);
+        let line = whole.then_some(line.trim_ascii());
         line.into_iter().chain(parts.into_iter().flatten())
     })
 }

@@ -372,7 +372,10 @@ impl<'p> Machine<'p> {
             Heard::Fail(outcome) => Some(Todo::Done(outcome)),
             Heard::Pass(mut outcome) => {
                 match talk {
-                    Talk::MysqlGreeting => self.kept.clone_from(&outcome.text),
+                    Talk::MysqlGreeting => {
+                        self.kept.clone_from(&outcome.text);
+                        self.received.drain(..wire::mysql::packet_length(&self.received));
+                    }
                     Talk::MysqlResult => outcome.text = std::mem::take(&mut self.kept),
                     _ => {}
                 }

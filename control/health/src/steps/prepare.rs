@@ -84,7 +84,8 @@ pub fn prepare(probe: &Probe, random: u64) -> Option<Prepared<'_>> {
             let mut packet = Vec::new();
             mysql::write_login(&mut packet, login.user.as_bytes(), form);
             let (greeting, result) = (Act::Talk(Talk::MysqlGreeting), Act::Talk(Talk::MysqlResult));
-            vec![said(Connect), said(greeting), said(Bytes(packet)), said(result)]
+            // The login goes out at once, as HAProxy's: what stands between may wait for the first bytes.
+            vec![said(Connect), said(Bytes(packet)), said(greeting), said(result)]
         }
         Probe::Smtp { hello } => vec![
             said(Connect),

@@ -317,7 +317,7 @@ fn a_404_stops_a_server_only_while_it_is_up() {
 
 #[test]
 fn known_protocols() {
-    const GREETING: &[u8] = b"\x0e\0\0\0\x0a8.0.19\0abcdefg";
+    const GREETING: &[u8] = b"\x0f\0\0\0\x0a8.0.19\0abcdefg";
     let login = |protocol| Probe::Mysql(Some(MysqlLogin { user: "u".into(), protocol }));
     let mysql = login(MysqlProtocol::V41);
     let smtp = Probe::Smtp { hello: "HELO localhost".into() };
@@ -327,7 +327,7 @@ fn known_protocols() {
         (&mysql, &[Says(GREETING), Says(b"\x03\0\0\x02\0\0\0")], "L7OK 0 8.0.19"),
         (&mysql, &[Says(GREETING), Says(b"\x07\0\0\x02\xff\xe3\x04none")], "L7STS 1251 none"),
         (&mysql, &[Says(b"\x07\0\0\0\xff\x15\x04none")], "L7STS 1045 none"),
-        (&mysql, &[Closes], "L7RSP - TCPCHK got an empty response at step 2"),
+        (&mysql, &[Closes], "L7RSP - TCPCHK got an empty response at step 3"),
         (&mysql, &[Says(b"\xff\xff"), Closes], "L7RSP - no packet of MySQL"),
         (&smtp, &[Says(b"220 a\r\n"), Says(b"250-b\r\n250 c\r\n"), Says(b"221 bye\r\n")], "L7OK 221 bye"),
         (&smtp, &[Says(b"421 later\r\n")], "L7STS 421 later"),

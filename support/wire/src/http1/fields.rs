@@ -182,9 +182,9 @@ impl Fields {
         Field { name: self.store_text(name), value: self.store_value(value), id }
     }
 
-    /// White space around a value is not part of it (RFC 9110, 5.5).
+    /// White space before a value is not part of it (RFC 9110, 5.5); behind it, it is sent as HAProxy sends it.
     fn store_value(&mut self, value: &[u8]) -> Span {
-        let span = self.store_text(value.trim_ascii());
+        let span = self.store_text(value.trim_ascii_start());
         for byte in &mut self.text[span.start as usize..] {
             if !is_value_byte(*byte) {
                 *byte = b' ';
@@ -255,7 +255,7 @@ mod tests {
         assert!(!fields.append(b"", b"x"));
         fields.replace_value(0, b"1\n2");
         fields.replace_value(7, b"nothing happens");
-        assert_eq!(shown(&fields), "A=1 2 B=x  Evil: 1 ");
+        assert_eq!(shown(&fields), "A=1 2 B=x  Evil: 1  ");
     }
 
     #[test]

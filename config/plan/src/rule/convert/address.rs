@@ -8,12 +8,22 @@ use std::net::IpAddr;
 
 /// Functions of this topic.
 pub(super) const FUNCTIONS: &[Function] = &[
-    function("address", &[], |_, v| v.to_address().map(Value::Address)),
+    function("address", &[], |_, v| address(&v).map(Value::Address)),
     function("host_only", &[], host),
     function("mask", &[Int, OptionalInt], masked).checked(bits),
     function("mask_with", &[Text, OptionalText], masked_with).checked(masks),
     function("port_only", &[], |_, v| Some(Value::Int(port(&v.into_text())))),
 ];
+
+/// An address that may have a port or brackets around it, as `X-Forwarded-For` carries them.
+fn address(value: &Value<'_>) -> Option<IpAddr> {
+    value.to_address().or_else(|| {
+        let Value::Text(text) = value else { return None };
+        let host = host_only(text.trim_ascii());
+        let bare = host.strip_prefix(b"[").and_then(|inner| inner.strip_suffix(b"]")).unwrap_or(host);
+        std::str::from_utf8(bare).ok()?.parse().ok()
+    })
+}
 
 fn host<'a>(_: &Call<'_>, value: Value<'a>) -> Option<Value<'a>> {
     let text = value.into_text();
