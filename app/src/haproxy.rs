@@ -1,6 +1,6 @@
 //! HAProxy's command line, for service files and its own test harness (management manual of HAProxy, section 3).
 
-use crate::{background, run, say};
+use crate::{alerts, background, run, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use supervisor::{Input, Options, Replaces};
@@ -135,14 +135,14 @@ fn check(asked: &Asked) -> ExitCode {
     match supervisor::load(&input(asked)) {
         Ok(plan) => {
             let warned = plan.notes.iter().filter(|note| note.warning);
-            warned.for_each(|note| say::err(&format!("[WARNING] {note}")));
+            warned.for_each(alerts::warning);
             if asked.verbose {
                 say::out("Configuration file is valid");
             }
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            problems.iter().for_each(|problem| say::err(&format!("[ALERT] {problem}")));
+            alerts::problems(&problems);
             ExitCode::from(1)
         }
     }
@@ -159,11 +159,11 @@ fn start(asked: Asked) -> ExitCode {
     {
         Ok(socket) => socket.filter(|_| asked.master),
         Err(problems) => {
-            problems.iter().for_each(|problem| say::err(&format!("[ALERT] {problem}")));
+            alerts::problems(&problems);
             return ExitCode::from(1);
         }
     };
-    run::with(&Options {
+    let options = Options {
         master: asked.master,
         master_socket,
         replaces: asked.replaces.clone(),
@@ -174,7 +174,8 @@ fn start(asked: Asked) -> ExitCode {
         terminate_at_once: true,
         max_connections: asked.max_connections,
         quiet: asked.quiet,
-    })
+    };
+    run::with(&options, alerts::problems)
 }
 
 /// What the command line asks for and does not get.
@@ -183,17 +184,17 @@ fn notices(asked: &Asked) {
         return;
     }
     if let Some(mb) = asked.memory_mb {
-        say::err(&format!(
-            "[NOTICE] -m {mb}: memory is not limited here; let the service manager do it (MemoryMax=)"
+        alerts::notice(&format!(
+            "-m {mb}: memory is not limited here; let the service manager do it (MemoryMax=)"
         ));
     }
     if let Some(socket) = asked.old_socket.as_ref().filter(|socket| *socket != "/dev/null") {
-        say::err(&format!(
-            "[NOTICE] -x {socket}: listeners are not taken over; reload in place (SIGHUP) loses nothing"
+        alerts::notice(&format!(
+            "-x {socket}: listeners are not taken over; reload in place (SIGHUP) loses nothing"
         ));
     }
     if asked.master_socket.is_some() && !asked.master {
-        say::err("[NOTICE] -S: there is a master's socket with -W or -Ws only");
+        alerts::notice("-S: there is a master's socket with -W or -Ws only");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Called through a link named `haproxy` it takes HAProxy's command line instead.
 //! Exit codes: 0 done or valid · 1 problems in the configuration or at the start · 2 wrong usage.
 
+mod alerts;
 mod background;
 mod check;
 mod convert;

@@ -155,11 +155,15 @@ impl RequestHead {
         if self.received.len == 0 { self.target() } else { self.fields.bytes(self.received) }
     }
 
-    /// The whole target: for a request that came in absolute form with scheme and host.
+    /// The whole target: for a request that came in absolute form with scheme and host, without the scheme's own port.
     pub fn uri(&self) -> Cow<'_, [u8]> {
         match self.scheme {
             Some(scheme) if self.target() != b"*" && host::is_valid_host(self.host()) => {
-                Cow::Owned([scheme.prefix(), self.host(), self.target()].concat())
+                let host = match host::split_port(self.host()) {
+                    (name, Some(port)) if port.is_empty() || port == scheme.default_port() => name,
+                    _ => self.host(),
+                };
+                Cow::Owned([scheme.prefix(), host, self.target()].concat())
             }
             _ => Cow::Borrowed(self.target()),
         }

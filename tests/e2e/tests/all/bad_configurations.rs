@@ -47,6 +47,29 @@ fn a_bad_file_does_not_run() {
     assert!(balancer.process.output().contains("haproxy.cfg:9"), "{}", balancer.process.output());
 }
 
+/// Each problem in the form that HAProxy's users and their scripts know, ours behind it.
+#[test]
+fn called_haproxy_it_complains_as_haproxy() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("haproxy.cfg");
+    std::fs::write(&file, "frontend in\n  bind 127.0.0.1:1\n  mod http\n  default_backend nowhere\n").unwrap();
+    let output = Program::subject().called_haproxy(directory.path()).check(&file);
+    let said = words(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let path = file.display();
+    for part in [
+        format!("config : parsing [{path}:3] : unknown keyword 'mod'"),
+        "    hint: did you mean 'mode'?".to_owned(),
+        format!("config : parsing [{path}:1] : 'in' sends to 'nowhere', which does not exist"),
+        format!("config : Error(s) found in configuration file : {path}"),
+        "config : Fatal errors found in configuration.".to_owned(),
+    ] {
+        assert!(said.contains(&part), "{part} is not in:\n{said}");
+    }
+    let alerts = said.lines().filter(|line| line.starts_with("[ALERT]    ("));
+    assert_eq!(alerts.count(), 4, "{said}");
+}
+
 #[test]
 fn a_good_file_passes_the_check() {
     let directory = tempfile::tempdir().unwrap();
