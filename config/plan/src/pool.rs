@@ -45,6 +45,10 @@ pub struct Pool {
     pub stick: Vec<StickRule>,
     /// Those that remember the server when it answers.
     pub stick_response: Vec<StickRule>,
+    /// A server that persistence names is asked even when it is down or in maintenance.
+    pub persist_to_down: bool,
+    /// When persistence counts for more or for nothing; the first that holds decides.
+    pub persistence_rules: Vec<PersistenceRule>,
     /// Rules that choose a server, in order.
     pub server_rules: Vec<ServerRule>,
     /// What checks ask; servers without `check` are not asked.
@@ -75,6 +79,26 @@ pub struct Pool {
     pub hold: Option<Duration>,
     /// Targets of health events (server up or down); the dialect fills in the log targets in force.
     pub event_logs: Vec<crate::log::LogTarget>,
+}
+
+/// When persistence counts for more or for nothing.
+#[derive(Clone, Debug)]
+pub struct PersistenceRule {
+    /// Where it was said.
+    pub place: Place,
+    /// When.
+    pub condition: Condition,
+    /// What then.
+    pub effect: PersistenceEffect,
+}
+
+/// What becomes of persistence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PersistenceEffect {
+    /// The server it names is asked even when it is down or in maintenance, and no other one.
+    Force,
+    /// It names none.
+    Ignore,
 }
 
 /// A rule that chooses a server before persistence and balancing do.

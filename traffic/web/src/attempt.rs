@@ -10,7 +10,7 @@ use crate::client::Conn;
 use crate::course::{self, Errand, is_enough};
 use crate::exchange::{self, After, Exchange, fail};
 use crate::local::Workspace;
-use crate::persistence;
+use crate::persistence::{self, Weight};
 use crate::rules::{self, Denied, Verdict};
 use crate::scene::Scene;
 use crate::squeeze::{self, Squeezer};
@@ -39,7 +39,8 @@ pub(crate) async fn proxy(
     exchange: &mut Exchange,
     pool: &Arc<Pool>,
 ) -> After {
-    let bound = persistence::bound(pool, exchange, &work.request);
+    let weight = Weight::of(pool, exchange, &work.request);
+    let bound = persistence::bound(pool, exchange, &work.request, weight);
     let bound = match pool.plan.server_rules.is_empty() {
         true => bound,
         false => persistence::chosen(pool, exchange, &work.request).or(bound),
@@ -47,10 +48,10 @@ pub(crate) async fn proxy(
     let bound = if pool.plan.stick.is_empty() {
         bound
     } else {
-        persistence::stuck(pool, exchange, &work.request, bound)
+        persistence::stuck(pool, exchange, &work.request, bound, weight)
     };
     persistence::hide(pool, &mut work.request);
-    let mut tries = Tries::new(pool, bound, exchange.said_tries());
+    let mut tries = Tries::new(pool, bound, weight, exchange.said_tries());
     conn.ticket.seat().at_pool(pool.plan.id);
     loop {
         let slot = match acquire(conn, work, exchange, pool, &tries).await {
@@ -138,6 +139,8 @@ pub(crate) struct Tries {
     bound: Option<Arc<Server>>,
     /// Only the server it is bound to will do.
     stays: bool,
+    /// How much it counts that it is bound.
+    weight: Weight,
     left: u32,
     /// Of the last failure.
     last: Option<Cause>,
@@ -164,11 +167,12 @@ enum Reach {
 }
 
 impl Tries {
-    fn new(pool: &Pool, bound: Option<Arc<Server>>, said: Option<u32>) -> Tries {
+    fn new(pool: &Pool, bound: Option<Arc<Server>>, weight: Weight, said: Option<u32>) -> Tries {
         Tries {
             tried: SmallVec::new(),
+            stays: bound.is_some() && matches!(weight, Weight::Down | Weight::Forced),
             bound,
-            stays: false,
+            weight,
             left: said.unwrap_or(pool.plan.retry.tries),
             last: None,
         }
@@ -212,7 +216,8 @@ impl Tries {
             return false;
         }
         if failure.cause != Cause::KeepAliveRace {
-            self.stays = pool.plan.retry.redispatch == Redispatch::Never;
+            let forced = self.stays && self.weight == Weight::Forced;
+            self.stays = forced || pool.plan.retry.redispatch == Redispatch::Never;
             if self.stays {
                 self.bound = Some(Arc::clone(server));
             } else {

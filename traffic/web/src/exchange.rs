@@ -5,6 +5,7 @@ use crate::attempt;
 use crate::client::{Conn, Interrupted};
 use crate::course::{self, Overrides, is_enough};
 use crate::local::{PagesAnswer, PagesRequest, Site, Workspace};
+use crate::persistence::Weight;
 use crate::rules::{self, Denied, Variables, Verdict};
 use crate::scene::Scene;
 use crate::squeeze;
@@ -61,6 +62,7 @@ pub(crate) struct Exchange {
     /// The letters when they are not the cause's.
     pub letters: Option<[u8; 2]>,
     pub cookie_letters: [u8; 2],
+    pub weight: Weight,
     pub retries: u32,
     pub redispatched: bool,
     pub reused: bool,
@@ -175,6 +177,7 @@ impl Exchange {
             letters: None,
             cookie_letters: *b"--",
             retries: 0,
+            weight: Weight::Usual,
             redispatched: false,
             reused: false,
             server_queue: 0,

@@ -3,7 +3,7 @@
 use crate::exchange::Exchange;
 use crate::local::Workspace;
 use crate::scene::{Scene, split_once};
-use plan::pool::{Cookie, CookieMode};
+use plan::pool::{Cookie, CookieMode, PersistenceEffect};
 use pool::{Pool, Server};
 use std::sync::Arc;
 use tables::{Remembered, Stores};
@@ -14,20 +14,68 @@ pub(crate) fn chosen(pool: &Pool, exchange: &Exchange, request: &RequestHead) ->
     pool.chosen(&Scene { exchange, request, response: None })
 }
 
+/// How much persistence counts for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// As long as the server takes requests.
+    #[default]
+    Usual,
+    /// Also when it is down, until it fails.
+    Down,
+    /// Also when it is down, and no other server will do.
+    Forced,
+    /// Not at all.
+    None,
+}
+
+impl Weight {
+    /// What the pool says about this request.
+    pub(crate) fn of(pool: &Pool, exchange: &Exchange, request: &RequestHead) -> Weight {
+        let usual = if pool.plan.persist_to_down { Weight::Down } else { Weight::Usual };
+        if pool.plan.persistence_rules.is_empty() {
+            return usual;
+        }
+        let scene = Scene { exchange, request, response: None };
+        let rule = pool.plan.persistence_rules.iter().find(|rule| rule.condition.holds(&scene));
+        rule.map_or(usual, |rule| match rule.effect {
+            PersistenceEffect::Force => Weight::Forced,
+            PersistenceEffect::Ignore => Weight::None,
+        })
+    }
+
+    fn reaches(self, server: &Server) -> bool {
+        match self {
+            Weight::Usual => server.takes_bound(),
+            Weight::Down | Weight::Forced => true,
+            Weight::None => false,
+        }
+    }
+}
+
 /// The server that the request's cookie names, and the letter that says how it was: `N` none, `V` valid,
-/// `D` the server is down, `I` unknown.
-pub(crate) fn bound(pool: &Pool, exchange: &mut Exchange, request: &RequestHead) -> Option<Arc<Server>> {
+/// `D` the server is down, `I` unknown, `U` a rule says that it does not count.
+pub(crate) fn bound(
+    pool: &Pool,
+    exchange: &mut Exchange,
+    request: &RequestHead,
+    weight: Weight,
+) -> Option<Arc<Server>> {
     let cookie = pool.plan.cookie.as_ref()?;
-    let named = value(request, cookie.name.as_bytes());
-    let server = named.and_then(|value| pool.server_by_cookie(server_part(cookie, value)));
+    exchange.weight = weight;
     exchange.cookie_letters[1] = b'N';
+    let named = value(request, cookie.name.as_bytes());
+    if weight == Weight::None {
+        exchange.cookie_letters[0] = if named.is_some() { b'U' } else { b'N' };
+        return None;
+    }
+    let server = named.and_then(|value| pool.server_by_cookie(server_part(cookie, value)));
     exchange.cookie_letters[0] = match (named, &server) {
         (None, _) => b'N',
         (Some(_), None) => b'I',
-        (Some(_), Some(server)) if server.is_usable() => b'V',
+        (Some(_), Some(server)) if server.takes_bound() => b'V',
         (Some(_), Some(_)) => b'D',
     };
-    server.filter(|server| server.is_usable())
+    server.filter(|server| weight.reaches(server))
 }
 
 /// Runs the rules of stick tables: the server they remember, unless a cookie has named one.
@@ -36,21 +84,22 @@ pub(crate) fn stuck(
     exchange: &mut Exchange,
     request: &RequestHead,
     mut bound: Option<Arc<Server>>,
+    weight: Weight,
 ) -> Option<Arc<Server>> {
     let mut stores = Stores::default();
     let scene = Scene { exchange, request, response: None };
     exchange.site.tables.stick(&pool.plan.stick, &scene, &mut stores, &mut |remembered| {
-        bound = bound.take().or_else(|| server_of(pool, &remembered));
+        bound = bound.take().or_else(|| server_of(pool, &remembered, weight));
         bound.is_some()
     });
     exchange.stores = stores;
     bound
 }
 
-fn server_of(pool: &Pool, remembered: &Remembered) -> Option<Arc<Server>> {
+fn server_of(pool: &Pool, remembered: &Remembered, weight: Weight) -> Option<Arc<Server>> {
     let by_key = remembered.key.as_ref().and_then(|(kind, key)| pool.server_by_key(*kind, key));
     let server = by_key.or_else(|| pool.server_by_id(remembered.id?));
-    server.filter(|server| server.is_usable())
+    server.filter(|server| weight.reaches(server))
 }
 
 /// Remembers the server that has answered.
@@ -90,6 +139,9 @@ pub(crate) fn mark(
     response: &mut ResponseHead,
 ) {
     let Some(cookie) = &pool.plan.cookie else { return };
+    if exchange.weight == Weight::None && cookie.mode == CookieMode::Insert {
+        return;
+    }
     let Some(own) = &server.plan.cookie else {
         return forget(cookie, exchange, request, response);
     };
@@ -104,7 +156,7 @@ pub(crate) fn mark(
 
 /// A server without a value of its own, such as a spare: the browser is to forget the one it has.
 fn forget(cookie: &Cookie, exchange: &mut Exchange, request: &RequestHead, response: &mut ResponseHead) {
-    let bound = exchange.cookie_letters[0] == b'V' && !exchange.redispatched;
+    let bound = is_where_it_belongs(exchange);
     let unwanted = cookie.post_only && request.method() != b"POST";
     if cookie.mode != CookieMode::Insert || bound || unwanted {
         return;
@@ -117,6 +169,13 @@ fn forget(cookie: &Cookie, exchange: &mut Exchange, request: &RequestHead, respo
     exchange.cookie_letters[1] = b'I';
 }
 
+/// The server that answers is the one that the cookie named.
+fn is_where_it_belongs(exchange: &Exchange) -> bool {
+    let down = || matches!(exchange.weight, Weight::Down | Weight::Forced);
+    let named = exchange.cookie_letters[0] == b'V' || (exchange.cookie_letters[0] == b'D' && down());
+    named && !exchange.redispatched
+}
+
 fn insert(
     cookie: &Cookie,
     own: &str,
@@ -125,7 +184,7 @@ fn insert(
     response: &mut ResponseHead,
     from_server: bool,
 ) {
-    let valid = exchange.cookie_letters[0] == b'V' && !exchange.redispatched;
+    let valid = is_where_it_belongs(exchange);
     if (from_server && cookie.preserve) || (valid && cookie.indirect) {
         return;
     }

@@ -251,6 +251,7 @@ fn drop_http(shared: &mut Shared<'_>, proxy: &mut Proxy) {
             shared.warn(place, format!("'{what}' is ignored in '{}': it needs 'mode http'", proxy.name));
         }
     }
+    refuse_persistence(shared, proxy);
     let rules = &mut proxy.rules;
     rules.main.request.clear();
     rules.main.response.clear();
@@ -268,6 +269,21 @@ fn drop_http(shared: &mut Shared<'_>, proxy: &mut Proxy) {
     proxy.pool.http.original_to = None;
     if matches!(proxy.pool.balance, Balance::Uri(_) | Balance::QueryParameter(_) | Balance::Header { .. }) {
         proxy.pool.balance = Balance::RoundRobin;
+    }
+}
+
+/// In `mode tcp` only stick tables bind, and nothing there asks yet how much that counts.
+fn refuse_persistence(shared: &mut Shared<'_>, proxy: &mut Proxy) {
+    let pool = &mut proxy.pool;
+    let rules = std::mem::take(&mut pool.persistence_rules);
+    let persists = std::mem::take(&mut pool.persist_to_down);
+    if pool.stick.is_empty() {
+        return;
+    }
+    let option = persists.then(|| pool.place.clone());
+    for place in option.into_iter().chain(rules.into_iter().map(|rule| rule.place)) {
+        let what = format!("persistence to servers that are down in '{}' is not supported yet", proxy.name);
+        shared.problems.push(Problem::new(place, what).hint("use 'mode http', or take the line out"));
     }
 }
 

@@ -245,6 +245,13 @@ pub(super) const PROXY: &[Entry<Act>] = &[
         "monitor-uri PATH: answered 200 without a server or a log line"
     ),
     entry!("option", ANY, options::option, "option NAME: switches a behaviour on"),
+    entry!(
+        "force-persist",
+        B,
+        super::use_server::force_persist,
+        "force-persist if …: also to a server that is down"
+    ),
+    entry!("ignore-persist", B, super::use_server::ignore_persist, "ignore-persist if …: no persistence"),
     entry!("persist", D | B, proxy::persist, "persist rdp-cookie"),
     entry!(
         "rate-limit",
@@ -341,11 +348,9 @@ pub(super) const PROXY_NOT_YET: &[(&str, &str)] = &[
     ("dispatch", "write 'server NAME ADDRESS:PORT'"),
     ("dynamic-cookie-key", "give each server a 'cookie'"),
     ("force-be-switch", ""),
-    ("force-persist", ""),
     ("hash-preserve-affinity", ""),
     ("hash-key", ""),
     ("http-send-name-header", "use 'http-request set-header NAME %s' where the server is known"),
-    ("ignore-persist", ""),
     ("log-format-sd", ""),
     ("log-steps", ""),
     ("max-keep-alive-queue", ""),

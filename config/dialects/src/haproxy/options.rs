@@ -187,12 +187,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
         Words(originalto),
         "originalto [except NETWORK] [header NAME]: adds X-Original-To"
     ),
-    entry!(
-        "persist",
-        D | B,
-        NotYet("requests go to another server when theirs is down; remove it"),
-        "sends to servers that are down"
-    ),
+    entry!("persist", D | B, OnOff(|p, on| p.pool.persist_to_down = on), "sends to servers that are down"),
     entry!("pgsql-check", D | B, Words(check::pgsql_check), "pgsql-check user NAME: checks by PostgreSQL"),
     entry!(
         "prefer-last-server",

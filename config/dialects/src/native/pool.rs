@@ -49,6 +49,8 @@ impl Fieldset for Pool {
             cookie,
             stick,
             stick_response,
+            persist_to_down,
+            persistence_rules,
             server_rules,
             probe,
             log_checks,
@@ -75,6 +77,8 @@ impl Fieldset for Pool {
         });
         f.value("hash", hash, &HashKind::default());
         f.option("cookie", cookie);
+        f.unsaid(*persist_to_down, "persistence to servers that are down");
+        f.unsaid(!persistence_rules.is_empty(), "rules about persistence");
         f.unsaid(!server_rules.is_empty(), "a rule that chooses a server");
         f.unsaid(!stick.is_empty() || !stick_response.is_empty(), "persistence by stick table");
         f.value("timeouts", timeouts, &PoolTimeouts::default());

@@ -890,6 +890,8 @@ fn full_pool() -> Pool {
         // No words for these yet; the writer says so.
         stick: Vec::new(),
         stick_response: Vec::new(),
+        persist_to_down: false,
+        persistence_rules: Vec::new(),
         server_rules: Vec::new(),
         balance: Balance::Header { name: "host".into(), domain_only: true },
         hash: HashKind {
