@@ -345,9 +345,11 @@ fn log_line(shared: &mut Shared<'_>, proxy: &mut Proxy) -> LogFormat {
     if !proxy.kind.has_site() {
         return LogFormat::Short;
     }
-    let is_http = matches!(proxy.line, LineFormat::Http | LineFormat::Clf);
+    let is_http = matches!(proxy.line, LineFormat::Http | LineFormat::Https | LineFormat::Clf);
     if is_http && proxy.mode == Mode::Tcp {
-        let what = format!("'option httplog' needs 'mode http': '{}' logs as by 'option tcplog'", proxy.name);
+        let option = if matches!(proxy.line, LineFormat::Https) { "httpslog" } else { "httplog" };
+        let what =
+            format!("'option {option}' needs 'mode http': '{}' logs as by 'option tcplog'", proxy.name);
         shared.warn(proxy.place.clone(), what);
         proxy.line = LineFormat::Tcp;
     }
@@ -356,6 +358,7 @@ fn log_line(shared: &mut Shared<'_>, proxy: &mut Proxy) -> LogFormat {
         LineFormat::Custom(template) => LogFormat::Text(template),
         LineFormat::Tcp => LogFormat::Text(formats::tcp_log()),
         LineFormat::Http => LogFormat::Text(formats::http_log()),
+        LineFormat::Https => built_in(shared, proxy, format::HTTPS_LOG),
         LineFormat::Clf => built_in(shared, proxy, format::CLF_LOG),
     }
 }

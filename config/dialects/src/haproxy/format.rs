@@ -10,6 +10,10 @@ use plan::rule::{Expr, Fetch, Piece, RecordField, Style, Template};
 pub(super) const CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta \
      %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
 
+/// `option httpslog`: behind the HTTP line, what a connection without TLS says of it.
+pub(super) const HTTPS_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
+     %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r 0/-/-/-/0 -/-/-";
+
 /// Short names behind `%` and the field they stand for.
 const FIELDS: &[(&str, RecordField)] = &[
     ("B", RecordField::BytesOut),

@@ -151,7 +151,7 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
     entry!("httpchk", D | B, Words(check::httpchk), "httpchk [METHOD] [URI] [VERSION]: checks by HTTP"),
     entry!("httpclose", FB, OnOff(|p, on| connection(p, ConnectionMode::Close, on)), "closes both sides"),
     entry!("httplog", D | F, Words(httplog), "httplog [clf]: the HTTP log line"),
-    entry!("httpslog", D | F, NotYet("use 'option httplog'"), "the HTTPS log line"),
+    entry!("httpslog", D | F, Words(httpslog), "the HTTPS log line"),
     entry!(
         "idle-close-on-response",
         D | F,
@@ -327,6 +327,11 @@ fn redispatch(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
 
 fn httplog(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     scene.proxy.line = if cursor.eat("clf") { LineFormat::Clf } else { LineFormat::Http };
+    cursor.end()
+}
+
+fn httpslog(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    scene.proxy.line = LineFormat::Https;
     cursor.end()
 }
 

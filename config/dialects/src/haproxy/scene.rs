@@ -211,6 +211,8 @@ pub(super) enum LineFormat {
     Short,
     /// `option tcplog`.
     Tcp,
+    /// `option httpslog`.
+    Https,
     /// `option httplog`.
     Http,
     /// `option httplog clf`.
