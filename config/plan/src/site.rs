@@ -124,6 +124,20 @@ pub struct HttpOptions {
     pub compression: Option<Compression>,
     /// Servers whose connections are closed after each answer are not told beforehand.
     pub pretend_keep_alive: bool,
+    /// Fields of requests whose names hold more than letters, digits and `-`.
+    pub odd_names: OddNames,
+}
+
+/// What becomes of a request's fields whose names hold more than letters, digits and `-`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OddNames {
+    /// They are passed on.
+    #[default]
+    Keep,
+    /// They are taken out once the rules have run.
+    Delete,
+    /// The request is refused once the rules have run.
+    Refuse,
 }
 
 /// What happens to connections after a response.

@@ -14,7 +14,7 @@ use plan::compression::Coding;
 use plan::log::Severity;
 use plan::pages::ErrorPages;
 use plan::rule::Facts;
-use plan::site::{ForwardedFor, RouteTarget, Statistics};
+use plan::site::{ForwardedFor, OddNames, RouteTarget, Statistics};
 use pool::{Pool, Server};
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -348,6 +348,9 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
             }
         }
     }
+    if is_odd(site.plan.http.odd_names, &mut work.request) {
+        return Box::pin(deny_odd(conn, work, exchange)).await;
+    }
     if let Some(page) = site.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
         return Box::pin(statistics(conn, work, exchange, page, &site.plan.name)).await;
     }
@@ -372,6 +375,9 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
             }
         }
     }
+    if is_odd(pool.plan.http.odd_names, &mut work.request) {
+        return Box::pin(deny_odd(conn, work, exchange)).await;
+    }
     if let Some(page) = pool.plan.statistics.as_ref().filter(|page| is_page(page, &work.request)) {
         return Box::pin(statistics(conn, work, exchange, page, &pool.plan.name)).await;
     }
@@ -391,6 +397,27 @@ async fn answer_it(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchang
     prepare(&site, &pool, exchange, &mut work.request);
     exchange.idempotent = work.request.is_idempotent();
     attempt::proxy(conn, work, exchange, &pool).await
+}
+
+/// Takes out the fields with odd names, as `odd` says; true when the request is to be refused for them.
+fn is_odd(odd: OddNames, request: &mut RequestHead) -> bool {
+    let is_plain = |name: &[u8]| name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-');
+    match odd {
+        OddNames::Keep => false,
+        OddNames::Delete => {
+            request.fields.remove_where(|name, _| !is_plain(name));
+            false
+        }
+        OddNames::Refuse => request.fields.iter().any(|field| !is_plain(request.fields.name(field))),
+    }
+}
+
+async fn deny_odd(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
+    exchange.denied = true;
+    exchange.count(Event::Error);
+    exchange.fail(Cause::Denied);
+    let own = answer::error_page(403, &exchange.pages(), None);
+    say(conn, work, exchange, own).await
 }
 
 /// CONNECT that no rule answered: a balancer that opened tunnels would be an open door.

@@ -6,7 +6,7 @@ use super::proxy::needs_http;
 use super::said::{Cursor, Done, Said};
 use super::scene::{LineFormat, Prefix, Proxy, Scene};
 use plan::pool::Redispatch;
-use plan::site::{ConnectionMode, ForwardedFor, HttpOptions};
+use plan::site::{ConnectionMode, ForwardedFor, HttpOptions, OddNames};
 
 type Switch = fn(&mut Proxy, bool);
 type Read = fn(&mut Scene<'_, '_>, &mut Cursor<'_>) -> Done;
@@ -138,7 +138,12 @@ pub(super) const OPTIONS: &[Entry<OptionAct>] = &[
         OnOff(|p, on| both(p, |h| h.pretend_keep_alive = on)),
         "hides the closing from servers"
     ),
-    entry!("http-restrict-req-hdr-names", FB, NotYet(""), "refuses odd header names"),
+    entry!(
+        "http-restrict-req-hdr-names",
+        FB,
+        Words(odd_names),
+        "http-restrict-req-hdr-names preserve|delete|reject: names with more than letters, digits and '-'"
+    ),
     entry!(
         "http-server-close",
         FB,
@@ -337,6 +342,18 @@ fn httpslog(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
 
 fn tcplog(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
     scene.proxy.line = LineFormat::Tcp;
+    cursor.end()
+}
+
+fn odd_names(scene: &mut Scene<'_, '_>, cursor: &mut Cursor<'_>) -> Done {
+    let what = "preserve, delete or reject";
+    let odd = match cursor.text(what)? {
+        "preserve" => OddNames::Keep,
+        "delete" => OddNames::Delete,
+        "reject" => OddNames::Refuse,
+        other => return Err(cursor.wrong(other, what)),
+    };
+    both(scene.proxy, |http| http.odd_names = odd);
     cursor.end()
 }
 

@@ -19,7 +19,7 @@ use plan::pool::{
 };
 use plan::process::RuntimeLevel;
 use plan::rule::{RegexTemplate, Style, Template};
-use plan::site::ConnectionMode;
+use plan::site::{ConnectionMode, OddNames};
 use regex::bytes::{Regex, RegexBuilder};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -118,6 +118,11 @@ leaf!(LogAddress, "a log target such as /dev/log, 127.0.0.1:514, file:/var/log/x
 
 words!(Mode, "tcp or http", &[("tcp", Mode::Tcp), ("http", Mode::Http)]);
 words!(ProxyVersion, "v1 or v2", &[("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)]);
+words!(
+    OddNames,
+    "keep, delete or refuse",
+    &[("keep", OddNames::Keep), ("delete", OddNames::Delete), ("refuse", OddNames::Refuse)]
+);
 words!(
     ConnectionMode,
     "keep_alive, server_close or close",

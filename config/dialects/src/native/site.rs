@@ -12,7 +12,7 @@ use plan::listener::Bind;
 use plan::network::Networks;
 use plan::pages::ErrorPages;
 use plan::rule::{Password, Userlist};
-use plan::site::{ConnectionMode, ForwardedFor, HttpOptions, Site, SiteTimeouts, Statistics};
+use plan::site::{ConnectionMode, ForwardedFor, HttpOptions, OddNames, Site, SiteTimeouts, Statistics};
 use plan::{Mode, Place};
 use std::sync::Arc;
 
@@ -176,6 +176,7 @@ impl Fieldset for HttpOptions {
             ignore_probes,
             compression,
             pretend_keep_alive,
+            odd_names,
         } = self;
         f.value("connection", connection, &ConnectionMode::default());
         f.option("forwarded_for", forwarded_for);
@@ -185,6 +186,7 @@ impl Fieldset for HttpOptions {
         f.flag("idle_close_on_response", idle_close_on_response);
         f.flag("ignore_probes", ignore_probes);
         f.flag("pretend_keep_alive", pretend_keep_alive);
+        f.value("odd_names", odd_names, &OddNames::default());
         f.option("compression", compression);
     }
 }

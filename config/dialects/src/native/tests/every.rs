@@ -214,6 +214,7 @@ fn site(shared: &Arc<Condition>) -> Site {
                 offload: true,
             }),
             pretend_keep_alive: true,
+            odd_names: plan::site::OddNames::Delete,
         },
         pages: pages(),
         statistics: Some(Arc::new(statistics())),
