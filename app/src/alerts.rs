@@ -13,7 +13,8 @@ pub fn problems(problems: &[Problem]) {
             say::err(&format!("    hint: {}", problem.hint));
         }
     }
-    let mut files: Vec<&str> = problems.iter().map(|p| &*p.place.file).filter(|file| !file.is_empty()).collect();
+    let mut files: Vec<&str> =
+        problems.iter().map(|p| &*p.place.file).filter(|file| !file.is_empty()).collect();
     files.dedup();
     for file in files {
         line("[ALERT]   ", &format!("config : Error(s) found in configuration file : {file}"));

@@ -44,6 +44,13 @@ pub struct Timers {
     pub total: Option<u32>,
 }
 
+impl Timers {
+    /// The total without the idle time.
+    pub fn user(&self) -> Option<u32> {
+        self.total.map(|total| total.saturating_sub(self.idle.unwrap_or(0)))
+    }
+}
+
 /// The request line of a record.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum RequestLine<'a> {
@@ -290,9 +297,10 @@ impl<'a> Record<'a> {
             F::ConnectTime => Part::time(self.timers.connect),
             F::ResponseTime => Part::time(self.timers.response),
             F::DataTime => Part::time(self.timers.data),
-            F::ActiveTime | F::TotalTime | F::BytesOut if self.early => Part::Composed,
+            F::ActiveTime | F::TotalTime | F::UserTime | F::BytesOut if self.early => Part::Composed,
             F::ActiveTime => Part::time(self.timers.active),
             F::TotalTime => Part::time(self.timers.total),
+            F::UserTime => Part::time(self.timers.user()),
             F::Status => Part::Int(self.status.map_or(-1, i64::from)),
             F::BytesOut => Part::count(self.bytes_out),
             F::BytesIn => Part::count(self.bytes_in),
@@ -310,6 +318,9 @@ impl<'a> Record<'a> {
             F::RequestHeaders if self.request_headers.is_empty() => Part::Missing,
             F::ResponseHeaders if self.response_headers.is_empty() => Part::Missing,
             F::RequestHeaders | F::ResponseHeaders => Part::Composed,
+            F::RequestHeaderList if self.request_headers.is_empty() => Part::Missing,
+            F::ResponseHeaderList if self.response_headers.is_empty() => Part::Missing,
+            F::RequestHeaderList | F::ResponseHeaderList => Part::Composed,
             F::RequestCookie => Part::cookie(self.request_cookie),
             F::ResponseCookie => Part::cookie(self.response_cookie),
             F::RequestLine => Part::Composed,
@@ -357,10 +368,13 @@ impl<'a> Record<'a> {
             }
             F::ActiveTime => plus(time_value(self.timers.active), out),
             F::TotalTime => plus(time_value(self.timers.total), out),
+            F::UserTime => plus(time_value(self.timers.user()), out),
             F::BytesOut => plus(self.bytes_out as i64, out),
             F::Retries => plus(i64::from(self.retries), out),
             F::RequestHeaders => write_captures(self.request_headers, escape, out),
             F::ResponseHeaders => write_captures(self.response_headers, escape, out),
+            F::RequestHeaderList => write_list(self.request_headers, escape, false, out),
+            F::ResponseHeaderList => write_list(self.response_headers, escape, false, out),
             F::RequestLine => self.write_request_line(escape, out),
             _ => {}
         }
@@ -549,6 +563,15 @@ fn is_glued(first: u8, line: usize, out: &[u8]) -> bool {
 
 #[inline]
 fn write_field(record: &Record<'_>, field: RecordField, style: Style, out: &mut Vec<u8>) {
+    match field {
+        RecordField::RequestHeaderList => {
+            return write_list(record.request_headers, Escape::of(style), style.quoted, out);
+        }
+        RecordField::ResponseHeaderList => {
+            return write_list(record.response_headers, Escape::of(style), style.quoted, out);
+        }
+        _ => {}
+    }
     let part = record.part(field);
     let quoted = style.quoted && part.takes_quotes(field);
     if quoted {
@@ -723,6 +746,23 @@ fn write_captures(captures: &[Vec<u8>], escape: Escape, out: &mut Vec<u8>) {
         before = b'|';
     }
     out.push(b'}');
+}
+
+fn write_list(captures: &[Vec<u8>], escape: Escape, quoted: bool, out: &mut Vec<u8>) {
+    for (index, capture) in captures.iter().enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        match (quoted, capture.is_empty()) {
+            (true, _) => {
+                out.push(b'"');
+                escape.write(capture, Set::Header, out);
+                out.push(b'"');
+            }
+            (false, true) => out.push(b'-'),
+            (false, false) => escape.write(capture, Set::Header, out),
+        }
+    }
 }
 
 fn plus(n: i64, out: &mut Vec<u8>) {

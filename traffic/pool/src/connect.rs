@@ -28,6 +28,8 @@ pub struct Connection {
     pub private: bool,
     /// Where it leads; the server may have another address by now.
     pub endpoint: ServerEndpoint,
+    /// Our own address on it; `None` on a Unix socket.
+    pub local_address: Option<SocketAddr>,
     /// On the worker's clock.
     pub(crate) idle_since: Duration,
     /// Since when bytes nobody asked for may come.
@@ -88,7 +90,9 @@ pub async fn connect_for(
     let server = Arc::clone(server);
     // One that leads where this client wanted to go must never serve another client.
     let private = server.follows_client();
+    let local_address = stream.tcp().and_then(|tcp| tcp.local_addr().ok());
     Ok(Connection {
+        local_address,
         stream,
         server,
         uses: 1,

@@ -16,8 +16,8 @@ pub fn of_pool(pool: &Pool, fact: PoolFact) -> Option<Value<'static>> {
         }
         PoolFact::FreeConnections => free(pool, |server| Some(server.limit_now()?.into()), in_use),
         PoolFact::FreeSlots => free(pool, places, |server| in_use(server) + waiting(server)),
-        PoolFact::ServerTimeout => milliseconds(pool.plan.timeouts.server?),
-        PoolFact::TunnelTimeout => milliseconds(pool.plan.timeouts.tunnel?),
+        PoolFact::ServerTimeout => milliseconds(pool.plan.timeouts.server.unwrap_or_default()),
+        PoolFact::TunnelTimeout => milliseconds(pool.plan.timeouts.tunnel.unwrap_or_default()),
     }))
 }
 

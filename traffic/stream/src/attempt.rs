@@ -300,12 +300,10 @@ impl Session {
         if server.plan.observe.is_some() {
             server.note_outcome(Outcome::Ok);
         }
-        if self.site.log.is_some() {
-            self.server_address = match &connection.endpoint {
-                ServerEndpoint::Tcp(address) => Some(*address),
-                ServerEndpoint::Unix(_) => None,
-            };
-        }
+        self.server_address = match &connection.endpoint {
+            ServerEndpoint::Tcp(address) => Some(*address),
+            ServerEndpoint::Unix(_) => None,
+        };
         connection.stream
     }
 }

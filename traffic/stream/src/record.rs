@@ -154,13 +154,18 @@ impl Session {
         self.cause.is_some() || self.retries > 0
     }
 
+    /// Our own address on the connection to the server.
+    pub fn pool_address(&self) -> Option<std::net::SocketAddr> {
+        self.linked.as_ref().and_then(|linked| linked.stream.tcp()?.local_addr().ok())
+    }
+
     /// The connection as the log sees it, so far.
     pub fn as_record(&self) -> Record<'_> {
         let mut record = Record::new(&self.local.clock, &self.site.log_process);
         record.client = self.client.ip();
         record.site_address = self.own.ip();
         record.server_address = self.server_address;
-        record.pool_address = self.linked.as_ref().and_then(|l| l.stream.tcp()?.local_addr().ok());
+        record.pool_address = self.pool_address();
         record.accepted_us = self.accepted_us;
         record.requested_us = self.accepted_us;
         record.site = &self.site.plan.name;

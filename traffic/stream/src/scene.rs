@@ -37,6 +37,10 @@ impl Facts for Scene<'_> {
     fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
         self.session.site.tables.look_up(lookup, value)
     }
+
+    fn zone_offset(&self, _unix: i64) -> i32 {
+        self.session.local.clock.offset_s()
+    }
 }
 
 impl Scene<'_> {
@@ -77,6 +81,9 @@ impl Scene<'_> {
             Fetch::ReceivedBytes => Value::Int(session.early.as_ref().map_or(0, |b| b.len() as i64)),
             Fetch::InspectionOver => Value::Bool(self.over),
             Fetch::Random(bound) => Value::Int(i64::from(random(*bound))),
+            Fetch::DateParts(parts, offset) => {
+                Value::Int((crate::session::wall_us() / (1_000_000 / parts)).saturating_add(*offset))
+            }
             Fetch::Date(offset) => Value::Int(crate::session::wall_us() / 1_000_000 + offset),
             Fetch::Table(fetch) => {
                 let client = session.client.ip().map(|client| client.ip());
@@ -98,7 +105,9 @@ impl Scene<'_> {
             Fact::BindId => Value::Int(i64::from(session.bind) + 1),
             Fact::SiteId => Value::Int(site.id.into()),
             Fact::SiteDefaultPool => Value::text(site.default_pool.as_deref()?.as_bytes()),
-            Fact::SiteClientTimeout => Value::Int(i64::try_from(site.timeouts.client?.as_millis()).ok()?),
+            Fact::SiteClientTimeout => {
+                Value::Int(i64::try_from(site.timeouts.client.unwrap_or_default().as_millis()).ok()?)
+            }
             Fact::ServerId => Value::Int(session.server.as_ref()?.plan.id.into()),
             Fact::ServerAddress => Value::Address(session.server_address?.ip()),
             Fact::ServerPort => Value::Int(session.server_address?.port().into()),
@@ -107,13 +116,9 @@ impl Scene<'_> {
             Fact::LocalIsLocal => Value::Bool(session.own.ip()?.ip().is_loopback()),
             Fact::DateMicroseconds => Value::Int(crate::session::wall_us().rem_euclid(1_000_000)),
             Fact::ProcessId => Value::Int(std::process::id().into()),
-            Fact::PoolAddress
-            | Fact::PoolPort
-            | Fact::RequestLines
-            | Fact::ResponseLines
-            | Fact::HttpMajor => {
-                return None;
-            }
+            Fact::PoolAddress => Value::Address(session.pool_address()?.ip()),
+            Fact::PoolPort => Value::Int(session.pool_address()?.port().into()),
+            Fact::RequestLines | Fact::ResponseLines | Fact::HttpMajor => return None,
         })
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Exchange {
     pub server: Option<Arc<Server>>,
     /// The server's cut count when it was chosen.
     pub cuts: u64,
+    /// Offset of the local zone, seconds east of UTC.
+    pub zone_s: i32,
     pub server_address: Option<std::net::SocketAddr>,
     pub pool_address: Option<std::net::SocketAddr>,
     pub variables: Variables,
@@ -156,6 +158,7 @@ impl Exchange {
             pool: None,
             server: None,
             cuts: 0,
+            zone_s: conn.local.clock.offset_s(),
             server_address: None,
             pool_address: None,
             variables: Variables::default(),
@@ -204,6 +207,11 @@ impl Exchange {
     /// Unix seconds of the request.
     pub fn wall_seconds(&self) -> i64 {
         self.wall_us.div_euclid(1_000_000)
+    }
+
+    /// Unix time of its first byte in parts of a second.
+    pub fn wall_parts(&self, per_second: i64) -> i64 {
+        self.wall_us.div_euclid(1_000_000 / per_second)
     }
 
     /// Remembers method and target before a rule changes them.

@@ -40,12 +40,10 @@ impl Exchange {
         if self.reused {
             server.stats.at(worker).reuses.add(1);
         }
-        if self.site.log.is_some() {
-            self.server_address = match &connection.endpoint {
-                ServerEndpoint::Tcp(address) => Some(*address),
-                ServerEndpoint::Unix(_) => None,
-            };
-        }
+        (self.server_address, self.pool_address) = match &connection.endpoint {
+            ServerEndpoint::Tcp(address) => (Some(*address), connection.local_address),
+            ServerEndpoint::Unix(_) => (None, None),
+        };
     }
 
     /// The head of an answer came.

@@ -1,7 +1,7 @@
 //! What rules, routes, templates and log lines can know about a request: the facts.
 
 use crate::exchange::Exchange;
-use plan::rule::{Fact, Facts, Fetch, HeaderFetch, Occurrence, Value};
+use plan::rule::{Fact, Facts, Fetch, HeaderFetch, Occurrence, ParameterFetch, Value};
 use plan::table::TableLookup;
 use std::ops::ControlFlow;
 use wire::http1::{Fields, RequestHead, ResponseHead, Version};
@@ -33,6 +33,15 @@ impl Facts for Scene<'_> {
                 return;
             }
             Fetch::Cookie(name) => return cookies(&self.request.fields, name.as_bytes(), each),
+            Fetch::QueryParameter(name) => {
+                let found =
+                    parameters(self.request.query().unwrap_or_default(), name.as_bytes(), b'?', false);
+                return each_text(found, each);
+            }
+            Fetch::Parameter(fetch) => {
+                let target = self.exchange.target_as_received(self.request);
+                return each_text(parameters_of(target, fetch), each);
+            }
             _ => {}
         }
         if let Some(value) = self.one(fetch) {
@@ -42,6 +51,10 @@ impl Facts for Scene<'_> {
 
     fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
         self.exchange.site.tables.look_up(lookup, value)
+    }
+
+    fn zone_offset(&self, _unix: i64) -> i32 {
+        self.exchange.zone_s
     }
 }
 
@@ -68,7 +81,6 @@ impl Scene<'_> {
                 Value::Text(base.into())
             }
             Fetch::HeaderCount(header) => Value::Int(count(&request.fields, header)),
-            Fetch::QueryParameter(name) => Value::text(parameter(request.query()?, name.as_bytes())?),
             Fetch::BodyLength => Value::Int(match request.framing() {
                 wire::http1::BodyFraming::None => 0,
                 wire::http1::BodyFraming::Length(n) => i64::try_from(n).ok()?,
@@ -98,6 +110,9 @@ impl Scene<'_> {
             Fetch::FirstRequest => Value::Bool(exchange.number == 1),
             Fetch::Random(bound) => Value::Int(fastrand::u32(0..(*bound).max(1)).into()),
             Fetch::Date(offset) => Value::Int(exchange.wall_seconds() + offset),
+            Fetch::DateParts(parts, offset) => {
+                Value::Int(exchange.wall_parts(*parts).saturating_add(*offset))
+            }
             // What is inspected here is a whole head.
             Fetch::InspectionOver => Value::Bool(true),
             Fetch::ReceivedBytes => Value::Int(exchange.bytes_in as i64),
@@ -138,7 +153,8 @@ impl Scene<'_> {
             Fetch::Early(_) => return None,
             // Multi-valued ones, and those that expressions answer themselves.
             Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
-            Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) => return None,
+            Fetch::QueryParameter(_) | Fetch::Parameter(_) => return None,
+            Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) | Fetch::Otherwise(..) => return None,
         })
     }
 }
@@ -152,7 +168,9 @@ impl Scene<'_> {
             Fact::BindId => Value::Int(exchange.bind as i64 + 1),
             Fact::SiteId => Value::Int(site.id.into()),
             Fact::SiteDefaultPool => Value::text(site.default_pool.as_deref()?.as_bytes()),
-            Fact::SiteClientTimeout => Value::Int(i64::try_from(site.timeouts.client?.as_millis()).ok()?),
+            Fact::SiteClientTimeout => {
+                Value::Int(i64::try_from(site.timeouts.client.unwrap_or_default().as_millis()).ok()?)
+            }
             Fact::ServerId => Value::Int(exchange.server.as_ref()?.plan.id.into()),
             Fact::ServerAddress => Value::Address(exchange.server_address?.ip()),
             Fact::ServerPort => Value::Int(exchange.server_address?.port().into()),
@@ -279,6 +297,31 @@ fn set_cookie<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
     })
 }
 
+fn each_text<'t>(mut found: impl Iterator<Item = &'t [u8]>, each: Each<'_>) {
+    let _ = found.try_for_each(|value| each(Value::text(value)));
+}
+
+/// Values of a parameter behind a sign of its own.
+fn parameters_of<'t>(target: &'t [u8], fetch: &'t ParameterFetch) -> impl Iterator<Item = &'t [u8]> {
+    let all = split_once(target, fetch.delimiter).map_or(&b""[..], |(_, all)| all);
+    parameters(all, &fetch.name, fetch.delimiter, fetch.ignore_case)
+}
+
+/// Values of the parameters of that name, or of all without one; they stand between `&`, `;` and `sign`. A name
+/// without `=` behind it is no parameter.
+fn parameters<'t>(
+    text: &'t [u8],
+    name: &'t [u8],
+    sign: u8,
+    ignore_case: bool,
+) -> impl Iterator<Item = &'t [u8]> {
+    text.split(move |b| matches!(b, b'&' | b';') || *b == sign).filter_map(move |pair| {
+        let (key, value) = split_once(pair, b'=')?;
+        let is_it = if ignore_case { key.eq_ignore_ascii_case(name) } else { key == name };
+        (is_it || name.is_empty()).then_some(value)
+    })
+}
+
 /// Value of parameter `name` in a query.
 pub(crate) fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
     query.split(|b| *b == b'&').find_map(|pair| match split_once(pair, b'=') {
@@ -300,6 +343,22 @@ mod tests {
     fn commas_inside_quotes_do_not_split() {
         let parts: Vec<&[u8]> = commas(br#"a, "b, \" c" ,d"#).map(<[u8]>::trim_ascii).collect();
         assert_eq!(parts, [&b"a"[..], br#""b, \" c""#, b"d"]);
+    }
+
+    #[test]
+    fn parameters_stand_behind_the_sign_that_is_asked_for() {
+        let value = |target: &'static [u8], name: &[u8], delimiter: u8, ignore_case: bool| {
+            let fetch = ParameterFetch { name: name.into(), delimiter, ignore_case };
+            parameters_of(target, &fetch).next().map(<[u8]>::to_vec)
+        };
+        assert_eq!(value(b"/a;a=3?a=4", b"a", b';', false), Some(b"3?a=4".to_vec()));
+        assert_eq!(value(b"/a;b=3?x=1?A=7", b"A", b'?', false), Some(b"7".to_vec()));
+        assert_eq!(value(b"/q?b=1&AA=3&a=8;a=9", b"a", b'?', false), Some(b"8".to_vec()));
+        assert_eq!(value(b"/q?b=1&AA=3", b"aa", b'?', true), Some(b"3".to_vec()));
+        assert_eq!(value(b"/q?b=1&AA=3", b"aa", b'?', false), None);
+        assert_eq!(value(b"/q?b=1&AA=3", b"", b'?', false), Some(b"1".to_vec()));
+        assert_eq!(value(b"/n", b"a", b'?', false), None);
+        assert_eq!(value(b"/n?a", b"a", b'?', false), None);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use super::said::{Done, Said};
 use super::sample::{FetchAct, Kind, Make, Origin, Words, variable_name};
 use super::scene::{Reference, Scene};
 use plan::Condition;
-use plan::rule::{Converter, Fetch, HeaderFetch, Occurrence, RecordField, Userlist, Value};
+use plan::rule::{
+    Converter, Expr, Fetch, HeaderFetch, Occurrence, ParameterFetch, RecordField, Userlist, Value,
+};
 use std::sync::Arc;
 
 /// Fetches of HAProxy that are known and not there yet; the beginning of a name is enough.
@@ -289,11 +291,11 @@ pub(super) const FETCHES: &[Entry<FetchAct>] = &[
         "unique id of the request"
     ),
     entry!("url", make(Request, Text, (0, 0), |_, _| Ok(Fetch::Target)), "target of the request"),
-    entry!("url_param", make(Request, Text, (1, 2), query_parameter), "value of a query parameter"),
-    entry!("urlp", make(Request, Text, (1, 2), query_parameter), "value of a query parameter"),
+    entry!("url_param", make(Request, Text, (0, 3), query_parameter), "value of a query parameter"),
+    entry!("urlp", make(Request, Text, (0, 3), query_parameter), "value of a query parameter"),
     entry!(
         "urlp_val",
-        with(Request, Int, (1, 2), query_parameter, as_number),
+        with(Request, Int, (0, 3), query_parameter, as_number),
         "value of a query parameter as a number"
     ),
     entry!("var", make(Anywhere, Any, (1, 2), variable), "value of a variable"),
@@ -393,10 +395,28 @@ fn response_cookie(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
 }
 
 fn query_parameter(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
-    if words.arguments().len() > 1 && words.text(1) != "?" {
-        return Err(Said::not_yet(format!("'{}' with a delimiter of its own", words.name())));
+    let (name, sign, flag) = (words.text(0), words.text(1), words.text(2));
+    let ignore_case = match flag.as_str() {
+        "" => false,
+        "i" => true,
+        other => {
+            return Err(Said::new(format!("'{}' knows no flag '{other}'", words.name()))
+                .hint("'i' takes capital and small letters of the name as the same"));
+        }
+    };
+    let delimiter = match sign.as_bytes() {
+        [] => b'?',
+        [one] => *one,
+        _ => {
+            return Err(Said::new(format!("'{}' needs one character before the parameters", words.name()))
+                .hint("the second argument is that character: '?', ';'"));
+        }
+    };
+    if !name.is_empty() && delimiter == b'?' && !ignore_case {
+        return Ok(Fetch::QueryParameter(name.into()));
     }
-    Ok(Fetch::QueryParameter(words.text(0).into()))
+    let name = name.into_bytes().into();
+    Ok(Fetch::Parameter(Box::new(ParameterFetch { name, delimiter, ignore_case })))
 }
 
 fn proto_http(scene: &Scene<'_, '_>, _: &Words<'_>) -> Done<Fetch> {
@@ -448,18 +468,22 @@ fn rand(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
 }
 
 fn date(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
-    if words.arguments().len() > 1 && words.text(1) != "s" {
-        return Err(Said::not_yet("'date' in another unit than seconds"));
+    let offset = if words.text(0).is_empty() { 0 } else { words.int(0)? };
+    match words.text(1).as_str() {
+        "" | "s" => Ok(Fetch::Date(offset)),
+        "ms" => Ok(Fetch::DateParts(1000, offset)),
+        "us" => Ok(Fetch::DateParts(1_000_000, offset)),
+        other => Err(Said::new(format!("'{other}' is no unit of 'date'")).hint("the units are s, ms and us")),
     }
-    Ok(Fetch::Date(if words.arguments().is_empty() { 0 } else { words.int(0)? }))
 }
 
 fn variable(_: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {
-    if words.arguments().len() > 1 {
-        return Err(Said::not_yet("'var' with a default value"));
-    }
     let (scope, name) = variable_name(&words.text(0))?;
-    Ok(Fetch::Variable(scope, name))
+    let variable = Fetch::Variable(scope, name);
+    Ok(match words.arguments().get(1) {
+        None => variable,
+        Some(other) => Fetch::Otherwise(Box::new(Expr::of(variable)), Value::Text(other.clone().into())),
+    })
 }
 
 fn auth(scene: &Scene<'_, '_>, words: &Words<'_>) -> Done<Fetch> {

@@ -4,7 +4,7 @@ use super::said::{Done, Said};
 use super::sample;
 use super::scene::{Phase, Scene};
 use crate::formats::LOG_STYLE;
-use plan::rule::{Expr, Fetch, Piece, RecordField, Style, Template};
+use plan::rule::{Expr, Fetch, Piece, RecordField, Style, Template, Value};
 
 /// Line of `option httplog clf`.
 pub(super) const CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta \
@@ -40,6 +40,7 @@ const FIELDS: &[(&str, RecordField)] = &[
     ("Tr", RecordField::ResponseTime),
     ("Ts", RecordField::AcceptSeconds),
     ("Tt", RecordField::TotalTime),
+    ("Tu", RecordField::UserTime),
     ("Tw", RecordField::QueueTime),
     ("U", RecordField::BytesIn),
     ("ac", RecordField::ProcessConnections),
@@ -56,9 +57,9 @@ const FIELDS: &[(&str, RecordField)] = &[
     ("fp", RecordField::SitePort),
     ("ft", RecordField::SiteNameMarked),
     ("hr", RecordField::RequestHeaders),
-    ("hrl", RecordField::RequestHeaders),
+    ("hrl", RecordField::RequestHeaderList),
     ("hs", RecordField::ResponseHeaders),
-    ("hsl", RecordField::ResponseHeaders),
+    ("hsl", RecordField::ResponseHeaderList),
     ("ms", RecordField::AcceptMilliseconds),
     ("pid", RecordField::ProcessId),
     ("r", RecordField::RequestLine),
@@ -78,7 +79,13 @@ const FIELDS: &[(&str, RecordField)] = &[
 ];
 
 /// Short names that are known and not there yet.
-const NOT_YET: &[&str] = &["lc", "sslc", "sslv", "Tu", "OG"];
+const NOT_YET: &[(&str, &str)] = &[
+    ("lc", "%rt counts the requests of the process"),
+    ("OG", "the state letters %ts say where the line comes from"),
+];
+
+/// Short names about encryption towards the client: nothing on the connections we have.
+const OF_TLS: &[&str] = &["sslc", "sslv"];
 
 /// Reads the text of a rule, a redirect, a header. Values that are not there leave nothing.
 pub(super) fn text(scene: &Scene<'_, '_>, bytes: &[u8], phase: Phase) -> Done<Template> {
@@ -194,10 +201,17 @@ impl<'t> Formatter<'t> {
     }
 
     fn alias(&mut self, name: &str, flags: &[u8]) -> Done {
+        if OF_TLS.contains(&name) {
+            let style = self.apply(flags)?;
+            self.push(Expr::of(Fetch::Constant(Value::Text(Vec::new().into()))), style);
+            return Ok(());
+        }
         let Some((_, field)) = FIELDS.iter().find(|(n, _)| *n == name) else {
             return Err(unknown_alias(name));
         };
-        let style = self.apply(flags)?;
+        let mut style = self.apply(flags)?;
+        // A target without a query leaves nothing, not a dash.
+        style.dash &= *field != RecordField::Query;
         if self.phase == Phase::Log {
             self.push(Expr::of(Fetch::Record(*field)), style);
             return Ok(());
@@ -241,8 +255,8 @@ fn live(field: RecordField) -> Fetch {
 }
 
 fn unknown_alias(name: &str) -> Said {
-    if NOT_YET.contains(&name) {
-        return Said::not_yet(format!("'%{name}'"));
+    if let Some((_, hint)) = NOT_YET.iter().find(|(known, _)| *known == name) {
+        return Said::not_yet(format!("'%{name}'")).hint(*hint);
     }
     if name.is_empty() {
         return Said::new("a lone '%' in a text with values").hint("write '%%' for a percent sign");

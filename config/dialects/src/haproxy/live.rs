@@ -40,15 +40,15 @@ macro_rules! hello {
 }
 
 use Kind::{Address, Binary, Bool, Int, Text};
-use Origin::{Anywhere, Content, Request, Response};
+use Origin::{Anywhere, Content, Request, Response, Server};
 
 /// Fetches of this topic.
 pub(super) const LIVE: &[Entry<FetchAct>] = &[
     entry!("avg_queue", of_pool!(AverageQueue), "requests waiting per usable server of a backend"),
-    entry!("bc_dst", fact!(Anywhere, Address, ServerAddress), "address of the server"),
-    entry!("bc_dst_port", fact!(Anywhere, Int, ServerPort), "port of the server"),
-    entry!("bc_src", fact!(Anywhere, Address, PoolAddress), "address used towards the server"),
-    entry!("bc_src_port", fact!(Anywhere, Int, PoolPort), "port used towards the server"),
+    entry!("bc_dst", fact!(Server, Address, ServerAddress), "address of the server"),
+    entry!("bc_dst_port", fact!(Server, Int, ServerPort), "port of the server"),
+    entry!("bc_src", fact!(Server, Address, PoolAddress), "address used towards the server"),
+    entry!("bc_src_port", fact!(Server, Int, PoolPort), "port used towards the server"),
     entry!("be_conn", of_pool!(Connections), "connections of a backend"),
     entry!("be_conn_free", of_pool!(FreeConnections), "connections that servers of a backend still take"),
     entry!(

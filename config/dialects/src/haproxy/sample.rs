@@ -66,6 +66,8 @@ pub(super) enum Origin {
     Status,
     /// While the response head is there.
     Response,
+    /// While the connection to the server stands, and in logs.
+    Server,
     /// In TCP content rules.
     Content,
 }
@@ -248,6 +250,7 @@ pub(super) fn check_phase(sample: &Sample, phase: Phase) -> Done {
             ("the request head", "keep the value in a variable or a capture while the request is there")
         }
         Origin::Response | Origin::Status => ("the response head", "use it in http-response rules"),
+        Origin::Server => ("the connection to the server", "use it in http-response rules and in logs"),
         Origin::Content | Origin::Anywhere => ("buffered bytes", "use it in tcp-request content rules"),
     };
     Err(Said::new(format!("'{}' needs {needs}, which is not there here", sample.name)).hint(hint))
@@ -259,7 +262,7 @@ pub(super) fn available(from: Origin, phase: Phase) -> bool {
         Origin::Anywhere => true,
         Origin::Request => matches!(phase, Phase::Request | Phase::Content),
         Origin::Response => matches!(phase, Phase::Response | Phase::Check),
-        Origin::Status => matches!(phase, Phase::Response | Phase::Log | Phase::Check),
+        Origin::Status | Origin::Server => matches!(phase, Phase::Response | Phase::Log | Phase::Check),
         Origin::Content => matches!(phase, Phase::Content | Phase::Request | Phase::Check),
     }
 }

@@ -805,6 +805,18 @@ fn fetch(fetch: &Fetch, writer: &mut Writer) -> String {
             writer.unsaid("a question to a stick table");
             String::new()
         }
+        Fetch::Parameter(_) => {
+            writer.unsaid("a parameter behind a sign of its own");
+            String::new()
+        }
+        Fetch::DateParts(..) => {
+            writer.unsaid("the time in parts of a second");
+            String::new()
+        }
+        Fetch::Otherwise(..) => {
+            writer.unsaid("a value with another one when it is missing");
+            String::new()
+        }
         other => values::plain_name(other).unwrap_or_else(|| {
             writer.problem(format!("the value {other:?} has no name"), "");
             String::new()

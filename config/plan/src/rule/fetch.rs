@@ -24,6 +24,18 @@ pub struct HeaderFetch {
     pub whole_line: bool,
 }
 
+/// A parameter of a request target, by a rule of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterFetch {
+    /// Name; empty for the first parameter, whatever its name.
+    pub name: Box<[u8]>,
+    /// What begins the parameters in the target; they are separated by `&`, `;` and this sign, and end before a
+    /// `?` only when it is this sign.
+    pub delimiter: u8,
+    /// Capital and small letters of the name are the same.
+    pub ignore_case: bool,
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug)]
 pub enum Fetch {
@@ -59,6 +71,8 @@ pub enum Fetch {
     Cookie(Box<str>),
     /// A parameter of the query.
     QueryParameter(Box<str>),
+    /// A parameter of the query, or of what stands behind another sign.
+    Parameter(Box<ParameterFetch>),
     /// Length of the request body by its head, -1 when unknown.
     BodyLength,
     /// Response status.
@@ -101,6 +115,10 @@ pub enum Fetch {
     Random(u32),
     /// Unix time in seconds, plus an offset.
     Date(i64),
+    /// Unix time in parts of a second, plus an offset in the same: parts per second (1000, 1000000), offset.
+    DateParts(i64, i64),
+    /// What an expression gives; the value behind it when that gives nothing.
+    Otherwise(Box<Expr>, Value<'static>),
     /// A template looked up in a table: the first entry that matches (nginx `map`, HAProxy maps).
     Map(Arc<MapTable>),
     /// A field of the finished request, for logs.
@@ -202,6 +220,8 @@ pub enum RecordField {
     ActiveTime,
     /// Time since acceptance.
     TotalTime,
+    /// `TotalTime` without the idle time: what the client waited.
+    UserTime,
     /// Status code, -1 without one.
     Status,
     /// Bytes sent to the client.
@@ -232,6 +252,10 @@ pub enum RecordField {
     RequestHeaders,
     /// Captured response headers.
     ResponseHeaders,
+    /// Captured request headers one after the other, `-` for one that is missing; quotes go around each.
+    RequestHeaderList,
+    /// The same of the response.
+    ResponseHeaderList,
     /// Captured request cookie, `-` without one.
     RequestCookie,
     /// Captured response cookie.
@@ -289,16 +313,33 @@ impl Expr {
                 let _ = converted(Value::Bool(condition.holds(facts)));
             }
             Fetch::Map(table) => table.look_up(facts, &mut converted),
+            Fetch::Otherwise(expr, other) => match expr.value(facts) {
+                Some(value) => {
+                    let _ = converted(value);
+                }
+                None => {
+                    let _ = converted(other.clone());
+                }
+            },
             fetch => facts.each(fetch, &mut converted),
         }
     }
 
-    /// The value as templates and variables take it: the last one.
+    /// Whether templates and variables go on after a value: of most things the last one counts, of parameters the
+    /// first.
+    pub(super) fn after_value(&self) -> ControlFlow<()> {
+        match &self.fetch {
+            Fetch::QueryParameter(_) | Fetch::Parameter(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// The value as templates and variables take it: the last one, of parameters the first.
     pub fn value(&self, facts: &dyn Facts) -> Option<Value<'static>> {
         let mut last = None;
         self.each(facts, &mut |value| {
             last = Some(value.into_owned());
-            ControlFlow::Continue(())
+            self.after_value()
         });
         last
     }

@@ -36,7 +36,7 @@ pub use convert::{
     Argument, Converter, Function, Parameter, Replacement, expand, function_named, function_names, host_only,
 };
 pub use course::{Course, NewValue, Normalizer, SetVariable, TimeoutKind, VariableCondition, WaitForBody};
-pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, RecordField};
+pub use fetch::{Expr, Facts, Fetch, HeaderFetch, MapTable, Occurrence, ParameterFetch, RecordField};
 pub use list::{
     Compare, Entries, Entry, Found, Index, List, ListError, Lists, MAX_ENTRIES, UseView, Wanted, Which,
 };

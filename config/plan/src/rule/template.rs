@@ -1,7 +1,6 @@
 //! Texts with values in them: header values, log lines, redirects, bodies.
 
 use super::{Expr, Facts};
-use std::ops::ControlFlow;
 
 /// A text with values in it.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +79,7 @@ fn write_value(expr: &Expr, style: Style, facts: &dyn Facts, out: &mut Vec<u8>) 
             super::Value::Int(n) => write_int(n, out),
             other => out.extend_from_slice(&other.into_text()),
         }
-        ControlFlow::Continue(())
+        expr.after_value()
     });
     if out.len() == start && style.dash && !style.quoted {
         out.push(b'-');

@@ -29,6 +29,9 @@ impl Machine<'_> {
             Fetch::ResponseHeaderCount(header) => Value::Int(all(self.fields()?, header).count() as i64),
             Fetch::ReceivedBytes => Value::Int(self.received.len() as i64),
             Fetch::Date(offset) => Value::Int(self.subject.unix.saturating_add(*offset)),
+            Fetch::DateParts(parts, offset) => {
+                Value::Int(self.subject.unix.saturating_mul(*parts).saturating_add(*offset))
+            }
             Fetch::Random(below) => Value::Int((self.subject.random % u64::from((*below).max(1))) as i64),
             _ => return None,
         })

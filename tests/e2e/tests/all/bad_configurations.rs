@@ -52,7 +52,8 @@ fn a_bad_file_does_not_run() {
 fn called_haproxy_it_complains_as_haproxy() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("haproxy.cfg");
-    std::fs::write(&file, "frontend in\n  bind 127.0.0.1:1\n  mod http\n  default_backend nowhere\n").unwrap();
+    std::fs::write(&file, "frontend in\n  bind 127.0.0.1:1\n  mod http\n  default_backend nowhere\n")
+        .unwrap();
     let output = Program::subject().called_haproxy(directory.path()).check(&file);
     let said = words(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
