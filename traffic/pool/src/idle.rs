@@ -82,17 +82,23 @@ impl Idle {
         if let Some(own) = self.take_own(server, client) {
             return Some(own);
         }
-        self.take_shared(server, reuse, first_request).map(|connection| used_by(connection, client))
+        self.take_shared(server, client, reuse, first_request).map(|connection| used_by(connection, client))
     }
 
-    fn take_shared(&mut self, server: &Server, reuse: Reuse, first_request: bool) -> Option<Connection> {
+    fn take_shared(
+        &mut self,
+        server: &Server,
+        client: u64,
+        reuse: Reuse,
+        first_request: bool,
+    ) -> Option<Connection> {
         let shelf = self.shelves.get_mut(&server.uid)?;
         let before = shelf.len();
         let taken = match (reuse, first_request) {
             (Reuse::Never, _) | (Reuse::Safe | Reuse::Unsaid, true) => None,
-            (Reuse::Aggressive, true) => newest(&mut shelf.proven, server),
+            (Reuse::Aggressive, true) => newest(&mut shelf.proven, server, client),
             (Reuse::Always, _) | (Reuse::Safe | Reuse::Unsaid | Reuse::Aggressive, false) => {
-                newest(&mut shelf.proven, server).or_else(|| newest(&mut shelf.fresh, server))
+                newest(&mut shelf.proven, server, client).or_else(|| newest(&mut shelf.fresh, server, client))
             }
         };
         self.total -= before - shelf.len();
@@ -205,11 +211,11 @@ impl Idle {
 }
 
 /// The one used last: it is the least likely to be closed, and the others may grow old and go.
-fn newest(list: &mut VecDeque<Connection>, server: &Server) -> Option<Connection> {
+fn newest(list: &mut VecDeque<Connection>, server: &Server, client: u64) -> Option<Connection> {
     let mut at = list.len();
     while at > 0 {
         at -= 1;
-        if list.get(at).is_some_and(is_on_probation) {
+        if list.get(at).is_some_and(|connection| is_on_probation(connection, client)) {
             continue;
         }
         let connection = list.remove(at)?;
@@ -224,8 +230,9 @@ fn newest(list: &mut VecDeque<Connection>, server: &Server) -> Option<Connection
 /// that a broken server makes up.
 const PROBATION: Duration = Duration::from_millis(50);
 
-fn is_on_probation(connection: &Connection) -> bool {
-    connection.distrusted.is_some_and(|since| since.elapsed() < PROBATION)
+/// The client whose answer it was may use it at once: it could only harm itself.
+fn is_on_probation(connection: &Connection, client: u64) -> bool {
+    connection.owner != client && connection.distrusted.is_some_and(|since| since.elapsed() < PROBATION)
 }
 
 fn drop_oldest(shelf: &mut Shelf) {
@@ -266,7 +273,7 @@ impl IdleRooms {
         }
         for (_, other) in self.0.iter().enumerate().filter(|(at, _)| *at != worker) {
             // One room at a time is locked, and each for some steps only.
-            let lend = || other.lock().take_shared(server, reuse, first_request);
+            let lend = || other.lock().take_shared(server, client, reuse, first_request);
             if let Some(lent) = std::iter::from_fn(lend).find_map(moved_here) {
                 return Some(used_by(lent, client));
             }
