@@ -1,10 +1,10 @@
 //! Error pages and the answers of rules: `errorfile`, `errorloc`, `http-error`, `return`, `deny`.
 
 use super::format;
-use super::said::{Cursor, Done, Said};
+use super::keywords;
+use super::said::{Cursor, Done, Said, section_name};
 use super::scene::{Phase, Scene, Shared};
 use super::source::{Line, Section};
-use super::{keywords, units};
 use plan::pages::{Answer, AnswerBody, ErrorPage};
 use plan::rule::Template;
 use std::collections::BTreeMap;
@@ -39,16 +39,6 @@ pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
         }
     }
     shared.http_errors.insert(name, files);
-}
-
-fn section_name(head: &Line) -> Done<String> {
-    let mut cursor = Cursor::new(head, 1);
-    let name = cursor.text("a name")?;
-    cursor.end()?;
-    match units::bad_in_name(name) {
-        Some(bad) => Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1)),
-        None => Ok(name.to_owned()),
-    }
 }
 
 fn section_line(shared: &Shared<'_>, line: &Line) -> Done<(u16, Arc<[u8]>)> {

@@ -2,18 +2,17 @@
 
 use super::address::{self, Host, Ports, Written};
 use super::bind;
-use super::said::{Cursor, Done, Said};
+use super::said::{Cursor, Done, Said, section_name};
 use super::scene::Shared;
 use super::source::{Line, Section};
 use super::tables;
-use super::units;
 use plan::Bind;
 use plan::peers::{Peer, PeerGroup};
 use std::net::SocketAddr;
 
 /// Reads a section.
 pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
-    let name = match name(&section.head) {
+    let name = match section_name(&section.head) {
         Ok(name) => name,
         Err(said) => return shared.problem(said, &section.head),
     };
@@ -29,16 +28,6 @@ pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
         }
     }
     shared.peers.push(group);
-}
-
-fn name(head: &Line) -> Done<String> {
-    let mut cursor = Cursor::new(head, 1);
-    let name = cursor.text("a name")?;
-    cursor.end()?;
-    match units::bad_in_name(name) {
-        Some(bad) => Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1)),
-        None => Ok(name.to_owned()),
-    }
 }
 
 fn read_line(shared: &mut Shared<'_>, line: &Line, group: &mut PeerGroup) -> Done {

@@ -2,10 +2,9 @@
 
 use super::address::{self, Host, Ports, Written};
 use super::keywords;
-use super::said::{Cursor, Done, Said};
+use super::said::{Cursor, Done, Said, section_name};
 use super::scene::Shared;
 use super::source::{Line, Section};
-use super::units;
 use plan::Place;
 use plan::resolver::{NameServer, Resolvers, Transport};
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +22,7 @@ const WORDS: &[&str] =
 
 /// Reads a section.
 pub(super) fn read(shared: &mut Shared<'_>, section: &Section) {
-    let name = match name(&section.head) {
+    let name = match section_name(&section.head) {
         Ok(name) => name,
         Err(said) => return shared.problem(said, &section.head),
     };
@@ -44,16 +43,6 @@ pub(super) fn add_by_itself(shared: &mut Shared<'_>, wanted: bool) {
     let servers = of_the_system(shared);
     if !servers.is_empty() {
         shared.resolvers.push(Resolvers { servers, ..Resolvers::new(Place::none(), BY_ITSELF) });
-    }
-}
-
-fn name(head: &Line) -> Done<String> {
-    let mut cursor = Cursor::new(head, 1);
-    let name = cursor.text("a name")?;
-    cursor.end()?;
-    match units::bad_in_name(name) {
-        Some(bad) => Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1)),
-        None => Ok(name.to_owned()),
     }
 }
 

@@ -161,3 +161,14 @@ impl<'l> Cursor<'l> {
         self.at = self.line.words.len();
     }
 }
+
+/// The name of a section that must have one, and nothing behind it.
+pub(super) fn section_name(head: &Line) -> Done<String> {
+    let mut cursor = Cursor::new(head, 1);
+    let name = cursor.text("a name")?;
+    cursor.end()?;
+    match units::bad_in_name(name) {
+        Some(bad) => Err(Said::new(format!("'{bad}' may not stand in the name '{name}'")).at(1)),
+        None => Ok(name.to_owned()),
+    }
+}
