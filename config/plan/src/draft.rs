@@ -1,5 +1,6 @@
 //! From what was said to what is meant.
 
+use crate::limit::{ConnectionZone, RateZone};
 use crate::peers::PeerGroup;
 use crate::place::{Note, Problem, Problems};
 use crate::pool::{Pool, Server, ServerTarget};
@@ -22,6 +23,10 @@ pub struct Draft {
     pub pools: Vec<Pool>,
     /// Tables in order.
     pub tables: Vec<Table>,
+    /// Zones that count requests for limits.
+    pub rate_zones: Vec<RateZone>,
+    /// Zones that count what is in progress for limits.
+    pub connection_zones: Vec<ConnectionZone>,
     /// Lists that rules use and commands may change.
     pub lists: Lists,
     /// Groups of name servers.
@@ -63,6 +68,8 @@ impl Draft {
         self.sites.extend(other.sites);
         self.pools.extend(other.pools);
         self.tables.extend(other.tables);
+        self.rate_zones.extend(other.rate_zones);
+        self.connection_zones.extend(other.connection_zones);
         self.lists.0.extend(other.lists.0);
         self.resolvers.extend(other.resolvers);
         self.peers.extend(other.peers);

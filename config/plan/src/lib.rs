@@ -10,6 +10,7 @@ pub mod check;
 pub mod compression;
 pub mod draft;
 pub mod hash;
+pub mod limit;
 pub mod listener;
 pub mod log;
 pub mod network;
@@ -25,6 +26,7 @@ pub mod table;
 
 pub use check::{AgentCheck, Check, Probe, Script};
 pub use draft::{Draft, Plan};
+pub use limit::{ConnectionZone, LimitStatus, Limits, RateZone};
 pub use listener::{Bind, BindAddress, ProxyVersion};
 pub use log::{LogAddress, LogFormat, LogPlan, LogTarget, Severity};
 pub use network::{Network, Networks};

@@ -11,6 +11,7 @@
 //! | [`ask`] | questions of fetches and converters |
 //! | [`tracked`] | what a connection or request tracks, and what it counts there |
 //! | [`stick`] | servers that clients stay at |
+//! | [`limit`] | requests per time and things at once, by a key (nginx `limit_req`, `limit_conn`) |
 //! | [`orders`] | runtime commands |
 //! | [`journal`] | changes in order, for peers |
 //!
@@ -23,6 +24,7 @@ pub mod ask;
 pub mod journal;
 pub mod key;
 pub mod layout;
+pub mod limit;
 pub mod orders;
 pub mod rate;
 mod set;
