@@ -9,6 +9,7 @@ pub mod hello;
 pub mod http1_request;
 pub mod http1_response;
 mod input;
+pub mod path;
 pub mod peers;
 pub mod proxy;
 
@@ -27,6 +28,7 @@ mod tests {
         ("peers", crate::peers::check),
         ("expression", crate::expression::check),
         ("hello", crate::hello::check),
+        ("path", crate::path::check),
     ];
 
     #[test]

@@ -12,10 +12,12 @@ mod bytes;
 mod chunked;
 pub mod date;
 mod error;
+mod escape;
 mod fields;
 mod framing;
 mod host;
 mod name;
+mod path;
 mod request;
 mod response;
 mod scan;
@@ -28,9 +30,11 @@ pub use chunked::{
     write_chunk_size, write_last_chunk,
 };
 pub use error::{HeadError, HeadErrorKind};
+pub use escape::{Escape, escape, escape_html, escape_into, unescape, unescape_redirect};
 pub use fields::{Field, Fields, Span};
 pub use host::{is_valid_host, split_port};
 pub use name::Name;
+pub use path::{BadPath, Normalized, internal_target, normalize_target};
 pub use request::{RequestHead, parse_request};
 pub use response::{RequestKind, ResponseHead, parse_response, reason_of};
 pub use target::Scheme;

@@ -1,6 +1,7 @@
 //! Requests: from received bytes to a [`RequestHead`], and the questions and edits `web` needs.
 
 use super::bytes::{is_target_byte, is_token, list_has, tokens};
+use super::escape::push_percent;
 use super::fields::{Field, Fields, Span};
 use super::framing::{Repeat, announced};
 use super::name::is_look_alike;
@@ -547,10 +548,9 @@ fn query_start(target: &[u8]) -> usize {
 }
 
 fn push_encoded(text: &mut Vec<u8>, byte: u8, in_path: bool) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     match is_target_byte(byte) && !(in_path && byte == b'\\') {
         true => text.push(byte),
-        false => text.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        false => push_percent(text, byte),
     }
 }
 
