@@ -313,9 +313,12 @@ impl Ways {
 fn build_tables(plan: &Plan, process: &Process, previous: Option<&Cycle>) -> Tables {
     let clock = process.clock.clone();
     let previous = previous.map(|cycle| &*cycle.tables);
-    Tables::build(&plan.tables, previous, Arc::new(move || clock.now_ms()), |table| {
-        process.wakes.journal(plan, table)
-    })
+    let clock = Arc::new(move || clock.now_ms());
+    Tables::build(&plan.tables, previous, clock, |table| process.wakes.journal(plan, table)).with_limits(
+        &plan.rate_zones,
+        &plan.connection_zones,
+        previous,
+    )
 }
 
 fn http_sites(

@@ -2,6 +2,7 @@
 
 use crate::journal::Journal;
 use crate::key::Key;
+use crate::limit::Zones;
 use crate::table::Table;
 use crate::tracked::{Event, Level, Tracked};
 use plan::rule::{Expr, Value};
@@ -19,6 +20,8 @@ pub struct Tables {
     /// In the order of the configuration.
     order: Vec<Arc<Table>>,
     clock: Clock,
+    /// Zones that limits count in.
+    pub limits: Zones,
 }
 
 impl Tables {
@@ -36,12 +39,24 @@ impl Tables {
         };
         let order: Vec<Arc<Table>> = plans.iter().map(table).collect();
         let by_name = order.iter().map(|table| (table.plan.name.clone(), Arc::clone(table))).collect();
-        Tables { by_name, order, clock }
+        Tables { by_name, order, clock, limits: Zones::default() }
+    }
+
+    /// With the zones of a plan, which go on counting what those before counted.
+    pub fn with_limits(
+        mut self,
+        rates: &[plan::RateZone],
+        connections: &[plan::ConnectionZone],
+        previous: Option<&Tables>,
+    ) -> Tables {
+        self.limits = Zones::build(rates, connections, previous.map(|tables| &tables.limits));
+        self
     }
 
     /// No tables.
     pub fn none() -> Arc<Tables> {
-        Arc::new(Tables { by_name: HashMap::new(), order: Vec::new(), clock: Arc::new(|| 1) })
+        let (by_name, order, limits) = Default::default();
+        Arc::new(Tables { by_name, order, clock: Arc::new(|| 1), limits })
     }
 
     /// The present time.
