@@ -35,6 +35,24 @@ pub fn wt6(key: &[u8]) -> u32 {
     low ^ high
 }
 
+/// Austin Appleby's MurmurHash2, seed 0 (public domain).
+pub fn murmur2(key: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut chunks = key.chunks_exact(4);
+    let mut hash = key.len() as u32;
+    for chunk in chunks.by_ref() {
+        let word = chunk.iter().rev().fold(0u32, |word, byte| word << 8 | u32::from(*byte)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ (word ^ word >> 24).wrapping_mul(M);
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        let tail = rest.iter().rev().fold(0u32, |tail, byte| tail << 8 | u32::from(*byte));
+        hash = (hash ^ tail).wrapping_mul(M);
+    }
+    hash = (hash ^ hash >> 13).wrapping_mul(M);
+    hash ^ hash >> 15
+}
+
 /// CRC-32 of ISO 3309, reflected polynomial 0xedb88320.
 pub fn crc32(key: &[u8]) -> u32 {
     crc(key, 0xedb8_8320)

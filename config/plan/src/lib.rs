@@ -10,6 +10,7 @@ pub mod check;
 pub mod compression;
 pub mod draft;
 pub mod hash;
+pub mod host;
 pub mod limit;
 pub mod listener;
 pub mod log;

@@ -66,6 +66,8 @@ pub struct Site {
     pub unique_id_header: Option<String>,
     /// TCP keep-alive towards clients.
     pub tcp_keep_alive: bool,
+    /// Virtual hosts that choose by name and path, in place of rules and routes.
+    pub hosts: Option<Arc<crate::host::Hosts>>,
 }
 
 /// A condition and where it leads.

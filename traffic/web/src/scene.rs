@@ -155,6 +155,7 @@ impl Scene<'_> {
             Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
             Fetch::QueryParameter(_) | Fetch::Parameter(_) => return None,
             Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) | Fetch::Otherwise(..) => return None,
+            Fetch::Visit(_) | Fetch::Computed(_) => return None,
         })
     }
 }

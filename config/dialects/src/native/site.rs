@@ -52,6 +52,7 @@ impl Fieldset for Site {
             unique_id,
             unique_id_header,
             tcp_keep_alive,
+            hosts: _,
         } = self;
         f.place(place);
         f.id(id);

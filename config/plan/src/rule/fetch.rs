@@ -143,6 +143,10 @@ pub enum Fetch {
     TableUsed(Box<str>),
     /// Places left in a table.
     TableFree(Box<str>),
+    /// A fact about a request in a site with virtual hosts.
+    Visit(super::VisitFact),
+    /// A value computed from others.
+    Computed(Arc<crate::host::Computed>),
 }
 
 /// A table for [`Fetch::Map`].
@@ -313,6 +317,7 @@ impl Expr {
                 let _ = converted(Value::Bool(condition.holds(facts)));
             }
             Fetch::Map(table) => table.look_up(facts, &mut converted),
+            Fetch::Computed(computed) => computed.each(facts, &mut converted),
             Fetch::Otherwise(expr, other) => match expr.value(facts) {
                 Some(value) => {
                     let _ = converted(value);
@@ -364,6 +369,15 @@ pub trait Facts {
     /// Offset of the local zone at a Unix time, seconds east of UTC.
     fn zone_offset(&self, _unix: i64) -> i32 {
         0
+    }
+
+    /// Keeps what an expression caught, for the templates that name its groups. Only requests in sites with virtual
+    /// hosts keep it.
+    fn keep(&self, _groups: crate::host::Groups) {}
+
+    /// Address of the client, where that is known.
+    fn client(&self) -> Option<std::net::IpAddr> {
+        None
     }
 
     /// Looks a value up in a table; nothing where there are no tables.

@@ -26,6 +26,7 @@ mod live;
 mod normalize;
 mod template;
 mod value;
+mod visit;
 
 pub use action::{
     Action, HeaderMatch, ListAct, ListChange, Password, Redirect, RedirectKind, RegexTemplate, Rule, Rules,
@@ -44,3 +45,4 @@ pub use live::{EarlyFetch, Fact, PoolFact, ServerFact};
 pub use normalize::normalize;
 pub use template::{Piece, Style, Template, write_int};
 pub use value::{Value, leading_number};
+pub use visit::{UpstreamFact, VisitFact};

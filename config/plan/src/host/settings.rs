@@ -1,0 +1,336 @@
+//! What counts for requests in a location, besides steps and content.
+
+use super::VariableId;
+use crate::log::LogTarget;
+use crate::network::Network;
+use crate::rule::Template;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// All settings of a location, inherited and merged.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where files are.
+    pub root: Root,
+    /// Files of a directory.
+    pub index: Index,
+    /// Content types by the end of a file's name.
+    pub types: Arc<Types>,
+    /// Paths that are tried before the content.
+    pub try_files: Option<Arc<TryFiles>>,
+    /// What answers failures.
+    pub error_pages: Arc<[ErrorPage]>,
+    /// Failures on the way to an error page get its error page too (`recursive_error_pages`).
+    pub recursive_error_pages: bool,
+    /// Who may come in, by address.
+    pub access: Arc<[AccessRule]>,
+    /// Whether one way in is enough.
+    pub satisfy: Satisfy,
+    /// Name and password.
+    pub basic_auth: Option<Arc<BasicAuth>>,
+    /// Another request of ours decides.
+    pub subrequest: Option<Arc<Subrequest>>,
+    /// Fields added to answers.
+    pub headers: Arc<AnswerHeaders>,
+    /// The client's side.
+    pub client: Client,
+    /// How redirects of ours look.
+    pub redirects: Redirects,
+    /// What we call ourselves.
+    pub server: ServerHeader,
+    /// Where requests are logged.
+    pub logs: Arc<[AccessLog]>,
+    /// A missing file is told in the error log.
+    pub log_missing: bool,
+}
+
+/// An access log.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    /// Where to.
+    pub target: LogTarget,
+    /// A line.
+    pub line: Template,
+    /// Only when this text is neither empty nor `0`.
+    pub when: Option<Template>,
+}
+
+/// Where files are.
+#[derive(Clone, Debug, Default)]
+pub struct Root {
+    /// The directory; relative ones were made absolute.
+    pub path: Template,
+    /// So many bytes of the path are replaced by it (`alias`: the length of the location's path); with groups of an
+    /// expression in it the whole path.
+    pub alias: Option<usize>,
+    /// Symbolic links are not followed.
+    pub no_symlinks: bool,
+}
+
+/// Files of a directory.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    /// Names that are tried in order; one that begins with `/` is a path of its own.
+    pub names: Arc<[Template]>,
+    /// Listings of directories without one of them.
+    pub listing: Directories,
+}
+
+/// Whether and how directories are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Directories {
+    /// 403.
+    #[default]
+    Hidden,
+    /// As HTML; sizes exact or rounded, times local or UTC.
+    Html {
+        /// Sizes in bytes.
+        exact: bool,
+        /// Times of the local zone.
+        local: bool,
+    },
+    /// As JSON.
+    Json,
+    /// As XML.
+    Xml,
+}
+
+/// Content types by the end of a file's name.
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    /// By extension, lower case.
+    pub by_extension: HashMap<Box<[u8]>, Box<str>>,
+    /// Of all others.
+    pub default: Box<str>,
+}
+
+/// Paths that are tried before the content.
+#[derive(Clone, Debug)]
+pub struct TryFiles {
+    /// Paths, and whether a directory is meant.
+    pub tries: Vec<(Template, bool)>,
+    /// When none is there.
+    pub last: Fallback,
+}
+
+/// Where a request goes that found nothing.
+#[derive(Clone, Debug)]
+pub enum Fallback {
+    /// An internal redirect to a path, perhaps with a query.
+    Path(Template),
+    /// A named location.
+    Named(Box<str>),
+    /// A failure with this status.
+    Status(u16),
+}
+
+/// What answers failures with these statuses.
+#[derive(Clone, Debug)]
+pub struct ErrorPage {
+    /// Statuses.
+    pub statuses: Vec<u16>,
+    /// What answers.
+    pub target: ErrorTarget,
+    /// Status of the answer; `None` = the failure's.
+    pub status: Option<ErrorStatus>,
+}
+
+/// Status of an answer to a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorStatus {
+    /// This one (`=200`).
+    Fixed(u16),
+    /// That of the answer (`=`).
+    Answers,
+}
+
+/// What answers a failure.
+#[derive(Clone, Debug)]
+pub enum ErrorTarget {
+    /// An internal redirect to a path.
+    Path(Template),
+    /// A named location.
+    Named(Box<str>),
+    /// A redirect of the client.
+    Redirect(Template),
+}
+
+/// Who may come in, by address: the first rule that fits counts.
+#[derive(Clone, Debug)]
+pub struct AccessRule {
+    /// Whom it is about; `None` = all.
+    pub who: AccessWho,
+    /// Whether they may.
+    pub allow: bool,
+}
+
+/// Whom a rule of access is about.
+#[derive(Clone, Debug)]
+pub enum AccessWho {
+    /// All.
+    All,
+    /// Clients of unix sockets.
+    Unix,
+    /// Addresses of a network.
+    Network(Network),
+}
+
+/// Whether all ways in must agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Satisfy {
+    /// All.
+    #[default]
+    All,
+    /// One is enough.
+    Any,
+}
+
+/// Name and password (RFC 7617).
+#[derive(Clone, Debug)]
+pub struct BasicAuth {
+    /// Realm; `off` when the template gives that.
+    pub realm: Template,
+    /// File of names and hashed passwords, read for each request.
+    pub file: Template,
+}
+
+/// Another request of ours decides (`auth_request`).
+#[derive(Clone, Debug)]
+pub struct Subrequest {
+    /// Its path.
+    pub path: Box<str>,
+    /// Variables set from its answer.
+    pub sets: Vec<(VariableId, Template)>,
+}
+
+/// Fields added to answers.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerHeaders {
+    /// Fields.
+    pub add: Vec<AddHeader>,
+    /// Trailers of chunked answers.
+    pub trailers: Vec<AddHeader>,
+    /// `Expires` and `Cache-Control`.
+    pub expires: Option<Expires>,
+}
+
+/// A field added to answers.
+#[derive(Clone, Debug)]
+pub struct AddHeader {
+    /// Name.
+    pub name: Box<str>,
+    /// Value; nothing is added when it is empty.
+    pub value: Template,
+    /// Also to failures.
+    pub always: bool,
+}
+
+/// The client's side.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Largest body of a request, bytes; 0 = without limit.
+    pub body_max: u64,
+    /// So much of a body is kept in memory.
+    pub body_memory: usize,
+    /// Silence inside a body.
+    pub body_timeout: Duration,
+    /// Silence while we send.
+    pub send_timeout: Duration,
+    /// Kept connections.
+    pub keep_alive: KeepAlive,
+    /// Bytes in a second of an answer; 0 = without limit.
+    pub rate: Template,
+    /// Bytes before the rate counts.
+    pub rate_after: Template,
+    /// Connections whose time is over are reset.
+    pub reset_timed_out: bool,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Client {
+            body_max: 1 << 20,
+            body_memory: 16 << 10,
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            keep_alive: KeepAlive::default(),
+            rate: Template::default(),
+            rate_after: Template::default(),
+            reset_timed_out: false,
+        }
+    }
+}
+
+/// Kept connections of clients.
+#[derive(Clone, Debug)]
+pub struct KeepAlive {
+    /// Silence between requests; zero = connections are not kept.
+    pub timeout: Duration,
+    /// What `Keep-Alive: timeout=` tells.
+    pub told: Option<Duration>,
+    /// Requests on one connection.
+    pub requests: u64,
+    /// Age after which the next answer is the last.
+    pub age: Duration,
+    /// `Keep-Alive` towards old browsers.
+    pub not_for_msie6: bool,
+    /// Not for Safari.
+    pub not_for_safari: bool,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        KeepAlive {
+            timeout: Duration::from_secs(75),
+            told: None,
+            requests: 1000,
+            age: Duration::from_secs(3600),
+            not_for_msie6: true,
+            not_for_safari: false,
+        }
+    }
+}
+
+/// How redirects of ours look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirects {
+    /// With scheme and host.
+    pub absolute: bool,
+    /// The host is the first name of the server.
+    pub server_name: bool,
+    /// With the port of the listener.
+    pub port: bool,
+}
+
+impl Default for Redirects {
+    fn default() -> Self {
+        Redirects { absolute: true, server_name: false, port: true }
+    }
+}
+
+/// What we call ourselves, in `Server` and at the bottom of error pages.
+#[derive(Clone, Debug, Default)]
+pub struct ServerHeader {
+    /// `Server`; empty = no such field.
+    pub header: Box<str>,
+    /// Bottom line of error pages.
+    pub page: Box<str>,
+}
+
+/// `Expires` and `Cache-Control` (nginx: `expires`).
+#[derive(Clone, Debug)]
+pub enum Expires {
+    /// 1 January 1970, `no-cache`.
+    Epoch,
+    /// 31 December 2037, ten years.
+    Max,
+    /// So long from now; negative = `no-cache`.
+    After(i64),
+    /// So long after the last change of the file.
+    AfterChange(i64),
+    /// At a time of the day, seconds from midnight.
+    Daily(u32),
+    /// As the text says, in the words of the directive; what is none of them changes nothing.
+    Said(Template),
+}
