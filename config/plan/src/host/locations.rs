@@ -3,6 +3,7 @@
 use super::{Content, Groups, Pattern, Settings, Step};
 use crate::place::Place;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// The locations of a host, or those inside another location.
@@ -58,7 +59,7 @@ impl Locations {
     /// Adds a location whose path must be equal. False if it is there already.
     #[must_use]
     pub fn add_exact(&mut self, path: &str, location: Arc<Location>) -> bool {
-        self.exact.insert(path.as_bytes().into(), location).is_none()
+        add(&mut self.exact, path, location)
     }
 
     /// Adds one for paths that begin so. False if it is there already.
@@ -68,7 +69,7 @@ impl Locations {
             self.lengths.push(path.len());
             self.lengths.sort_unstable_by(|a, b| b.cmp(a));
         }
-        self.prefixes.insert(path.as_bytes().into(), location).is_none()
+        add(&mut self.prefixes, path, location)
     }
 
     /// Adds one for paths that match.
@@ -79,7 +80,7 @@ impl Locations {
     /// Adds one that only internal redirects reach. False if it is there already.
     #[must_use]
     pub fn add_named(&mut self, name: &str, location: Arc<Location>) -> bool {
-        self.named.insert(name.as_bytes().into(), location).is_none()
+        add(&mut self.named, name, location)
     }
 
     /// The location named `@name` (without the sign).
@@ -145,6 +146,17 @@ impl Locations {
         }
         let with_slash = [path, b"/"].concat();
         self.prefixes.get(&with_slash[..]).filter(|location| location.adds_slash)
+    }
+}
+
+/// Adds a location unless there is one of this name.
+fn add(all: &mut HashMap<Box<[u8]>, Arc<Location>>, name: &str, location: Arc<Location>) -> bool {
+    match all.entry(name.as_bytes().into()) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(location);
+            true
+        }
+        Entry::Occupied(_) => false,
     }
 }
 

@@ -237,6 +237,7 @@ fn site(shared: &Arc<Condition>) -> Site {
         ])),
         unique_id_header: some("x-id"),
         tcp_keep_alive: true,
+        hosts: None,
     }
 }
 
