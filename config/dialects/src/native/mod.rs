@@ -241,7 +241,7 @@ fn write_top(plan: &Draft, writer: &mut Writer) -> Vec<(String, Out)> {
         writer.place.clone_from(&group.place);
         writer.unsaid(&format!("the peers '{}'", group.name));
     }
-    for site in draft.sites.iter().filter(|site| site.hosts.is_some()) {
+    for site in plan.sites.iter().filter(|site| site.hosts.is_some()) {
         writer.unsaid(&format!("the virtual hosts of '{}'", site.name));
     }
     let sites = write_sites(plan, writer);
