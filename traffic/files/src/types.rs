@@ -1,0 +1,54 @@
+//! Content types by the ending of a name.
+
+use plan::files::Types;
+
+/// Longest ending that is looked up, bytes.
+const LONGEST: usize = 64;
+
+/// The content type of a file by the last part of its path; empty when none is said.
+pub fn of<'t>(types: &'t Types, path: &[u8]) -> &'t [u8] {
+    let found = ending(path).and_then(|ending| {
+        let mut small = [0u8; LONGEST];
+        let small = small.get_mut(..ending.len())?;
+        small.copy_from_slice(ending);
+        small.make_ascii_lowercase();
+        types.by_ending.get(&*small)
+    });
+    found.map_or(&types.other, |found| found)
+}
+
+/// What stands behind the last dot of the last part, without a dot at its front: `.profile` has none.
+fn ending(path: &[u8]) -> Option<&[u8]> {
+    let name = &path[path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1)..];
+    let dot = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0)?;
+    Some(&name[dot + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_decide() {
+        let types = Types {
+            by_ending: [("html", "text/html"), ("gz", "application/gzip"), ("profile", "no/no")]
+                .map(|(ending, kind)| (ending.as_bytes().into(), kind.as_bytes().into()))
+                .into(),
+            other: b"text/plain"[..].into(),
+        };
+        for (path, expected) in [
+            ("/a.html", "text/html"),
+            ("/a.HtMl", "text/html"),
+            ("/a.tar.gz", "application/gzip"),
+            ("/a.html/b", "text/plain"),
+            ("/a", "text/plain"),
+            ("/a.", "text/plain"),
+            ("/.profile", "text/plain"),
+            ("", "text/plain"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(of(&types, path.as_bytes())), expected, "{path}");
+        }
+        let long = format!("/a.{}", "x".repeat(1000));
+        assert_eq!(of(&types, long.as_bytes()), b"text/plain");
+    }
+}
