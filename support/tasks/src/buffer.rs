@@ -97,6 +97,22 @@ impl Buffer {
         Poll::Ready(Ok(n))
     }
 
+    /// Lets `read` put up to `most` bytes behind those in it; how many it put.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn fill_with(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.make_room(most);
+        let end = self.block.len().min(self.end + most);
+        let n = read(&mut self.block[self.end..end])?;
+        self.end += n.min(end - self.end);
+        Ok(n)
+    }
+
     /// Moves the bytes to the front when fewer than `wanted` fit behind them.
     fn make_room(&mut self, wanted: usize) {
         if self.block.len() - self.end < wanted && self.start > 0 {

@@ -6,10 +6,14 @@ pub mod buffer;
 pub mod clock;
 pub mod copy;
 pub mod deadline;
+pub mod file;
+pub mod pace;
 pub mod stream;
 
 pub use buffer::{Buffer, Buffers};
 pub use deadline::{Deadline, Deadlines, Fired};
+pub use file::FilePart;
+pub use pace::{Paced, Pacer};
 pub use stream::Stream;
 
 use std::rc::Rc;
