@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Keeps a web application and its PostgreSQL database available.
 ///
-/// Runs haproxy.cfg as it is, or one mainstay.yaml.
+/// Runs haproxy.cfg or nginx.conf as they are, or one mainstay.yaml.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
@@ -55,6 +55,7 @@ struct Files {
 enum DialectName {
     Haproxy,
     Native,
+    Nginx,
 }
 
 impl Files {
@@ -62,6 +63,7 @@ impl Files {
         let dialect = self.dialect.map(|name| match name {
             DialectName::Haproxy => dialects::Dialect::Haproxy,
             DialectName::Native => dialects::Dialect::Native,
+            DialectName::Nginx => dialects::Dialect::Nginx,
         });
         Input { files: self.files, dialect, ..Input::default() }
     }

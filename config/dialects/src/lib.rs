@@ -7,6 +7,7 @@
 mod formats;
 pub mod haproxy;
 pub mod native;
+pub mod nginx;
 
 use plan::{Draft, Place, Problem};
 use std::io;
@@ -25,6 +26,14 @@ pub trait Sources {
     /// Files of a folder named in the configuration, in the order they are to be read.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
 
+    /// What is in a folder, to find the files that a pattern means. Unless it is told more, the files of
+    /// [`Sources::list`].
+    fn entries(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let files = self.list(folder)?.into_iter().filter_map(name);
+        Ok(files.map(|name| Entry { name, is_folder: false }).collect())
+    }
+
     /// Value of an environment variable; `None` when it is not set.
     fn env(&self, name: &str) -> Option<String>;
 
@@ -32,6 +41,15 @@ pub trait Sources {
     fn lookup(&self, _host: &str) -> Option<IpAddr> {
         None
     }
+}
+
+/// Something in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name there.
+    pub name: String,
+    /// It is a folder itself.
+    pub is_folder: bool,
 }
 
 /// Nothing outside the text: no files, no variables. For tests and for checking a text by itself.
@@ -59,13 +77,17 @@ pub enum Dialect {
     Haproxy,
     /// `mainstay.yaml`.
     Native,
+    /// `nginx.conf`.
+    Nginx,
 }
 
 /// How to read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Old forms that today's HAProxy refuses are problems instead of notes.
     pub strict: bool,
+    /// What nginx's command line says.
+    pub nginx: nginx::Start,
 }
 
 /// The dialect of a file by its name and text; `None` when neither tells.
@@ -74,6 +96,7 @@ pub fn recognise(name: &str, text: &[u8]) -> Option<Dialect> {
     match extension {
         "yaml" | "yml" => return Some(Dialect::Native),
         "cfg" => return Some(Dialect::Haproxy),
+        _ if name.ends_with("nginx.conf") => return Some(Dialect::Nginx),
         _ => {}
     }
     let words = text.split(|b| *b == b'\n').filter_map(|line| {
@@ -104,6 +127,7 @@ pub fn read(
         match dialect.or_else(|| recognise(name, text)) {
             Some(Dialect::Haproxy) => haproxy_files.push((file, text.as_slice())),
             Some(Dialect::Native) => draft.merge(native::read(&file, text)),
+            Some(Dialect::Nginx) => draft.merge(nginx::read(&file, text, sources, options)),
             None => draft.problems.push(unknown_dialect(&file)),
         }
     }
@@ -116,6 +140,7 @@ pub fn read_any(bytes: &[u8]) {
     let files = [("fuzz.cfg".to_owned(), bytes.to_vec())];
     let _ = read(&files, Some(Dialect::Haproxy), &NoSources, &Options::default());
     let _ = read(&files, Some(Dialect::Native), &NoSources, &Options::default());
+    let _ = read(&files, Some(Dialect::Nginx), &NoSources, &Options::default());
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = haproxy::condition_check(text, &|_| None);
     }
@@ -125,6 +150,9 @@ fn dialect_of_word(word: &[u8]) -> Option<Dialect> {
     let word = std::str::from_utf8(word).ok()?;
     if haproxy::is_section(word) || matches!(word, ".if" | ".notice" | ".warning" | ".alert" | ".diag") {
         return Some(Dialect::Haproxy);
+    }
+    if nginx::is_start(word) {
+        return Some(Dialect::Nginx);
     }
     (word.ends_with(':') || word == "---").then_some(Dialect::Native)
 }
@@ -137,7 +165,7 @@ fn too_large(file: &Arc<str>) -> Problem {
 
 fn unknown_dialect(file: &Arc<str>) -> Problem {
     Problem::new(Place::new(file, 0, 0), "this is no configuration that is known here")
-        .hint("name it '….cfg' (HAProxy) or '….yaml' (ours)")
+        .hint("name it '….cfg' (HAProxy), 'nginx.conf' or '….yaml' (ours)")
 }
 
 #[cfg(test)]
@@ -150,6 +178,8 @@ mod tests {
         assert_eq!(recognise("mainstay.yaml", b""), Some(Dialect::Native));
         assert_eq!(recognise("cfg", b"# x\n\n  global\n"), Some(Dialect::Haproxy));
         assert_eq!(recognise("conf", b"sites:\n  - a\n"), Some(Dialect::Native));
-        assert_eq!(recognise("nginx.conf", b"http {\n}\n"), None);
+        assert_eq!(recognise("x.conf", b"events{}\nhttp {\n}\n"), Some(Dialect::Nginx));
+        assert_eq!(recognise("sites/my-nginx.conf", b""), Some(Dialect::Nginx));
+        assert_eq!(recognise("x.conf", b"hello"), None);
     }
 }

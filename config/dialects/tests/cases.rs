@@ -1,8 +1,8 @@
-//! Golden files: each `cases/haproxy/NAME.cfg` gives the plan in `NAME.plan`, or the problems in
-//! `NAME.problems`. `UPDATE=1 cargo test -p dialects` writes them anew; look at the difference.
+//! Golden files: each `cases/haproxy/NAME.cfg` and `cases/nginx/NAME.conf` gives the plan in `NAME.plan`, or the
+//! problems in `NAME.problems`. `UPDATE=1 cargo test -p dialects` writes them anew; look at the difference.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use dialects::{Options, Sources};
+use dialects::{Dialect, Options, Sources};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -40,18 +40,23 @@ impl Sources for Beside {
 
 #[test]
 fn every_case_gives_its_golden_file() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/haproxy");
+    run("cases/haproxy", "cfg");
+    run("cases/nginx", "conf");
+}
+
+fn run(folder: &str, kind: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "cfg") {
+        if path.extension().is_some_and(|e| e == kind) {
             count += 1;
             wrong.extend(check(&path, update));
         }
     }
-    assert!(count > 10, "cases are missing");
+    assert!(count > 3, "cases are missing");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
@@ -60,7 +65,8 @@ fn check(path: &Path, update: bool) -> Option<String> {
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
     let files = [(name.clone(), std::fs::read(path).unwrap())];
     let sources = Beside(path.parent().unwrap().to_owned());
-    let draft = dialects::read(&files, None, &sources, &Options::default());
+    let dialect = name.ends_with(".conf").then_some(Dialect::Nginx);
+    let draft = dialects::read(&files, dialect, &sources, &Options::default());
     let notes: String = draft
         .notes
         .iter()

@@ -72,7 +72,7 @@ fn configuration(kind: &str, lines: &str) -> String {
 
 fn problems(text: &str) -> Vec<String> {
     let files = [("test.cfg".to_owned(), text.as_bytes().to_vec())];
-    let draft = dialects::read(&files, None, &Real, &Options { strict: false });
+    let draft = dialects::read(&files, None, &Real, &Options::default());
     match draft.resolve() {
         Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(ToString::to_string).collect(),

@@ -110,7 +110,7 @@ fn haproxy(path: &Path) -> (Verdict, String) {
 
 fn mainstay(text: &str) -> (Verdict, String) {
     let files = [("test.cfg".to_owned(), text.as_bytes().to_vec())];
-    let draft = dialects::read(&files, None, &Real, &Options { strict: true });
+    let draft = dialects::read(&files, None, &Real, &Options { strict: true, ..Options::default() });
     let warning = draft.notes.iter().find(|n| n.warning).map(ToString::to_string);
     match (draft.resolve(), warning) {
         (Err(problems), _) => (Verdict::Bad, problems[0].to_string()),

@@ -91,6 +91,8 @@ pub enum LogHeader {
     Short,
     /// Date, as RFC 3164, without the priority.
     Timed,
+    /// `YYYY/MM/DD hh:mm:ss [LEVEL] PID#PID: `, as nginx has it in its error log.
+    Bracketed,
     /// Nothing.
     Raw,
 }

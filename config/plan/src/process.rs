@@ -14,6 +14,8 @@ pub struct Process {
     pub threads: Option<u16>,
     /// Connections at once over all listeners; `None` = from the descriptor limit.
     pub max_connections: Option<u32>,
+    /// Connections at once for each worker thread, as far as descriptors allow; `None` = no such limit.
+    pub connections_per_thread: Option<u32>,
     /// Client connections that may begin in a second; `None` = no limit.
     pub connection_rate: Option<u32>,
     /// Sessions that may begin in a second; `None` = no limit.
@@ -97,6 +99,7 @@ impl Process {
         }
         take(&mut self.threads, other.threads);
         take(&mut self.max_connections, other.max_connections);
+        take(&mut self.connections_per_thread, other.connections_per_thread);
         take(&mut self.connection_rate, other.connection_rate);
         take(&mut self.session_rate, other.session_rate);
         take(&mut self.user, other.user);

@@ -9,9 +9,11 @@ const OTHERS: u64 = 512;
 const MOST: u64 = 1_000_000;
 
 /// Raises the limit; gives how many client connections fit. Each may need a server connection too.
-pub(crate) fn connections(plan: &Plan) -> Result<u32, Problem> {
+/// `threads` = worker threads.
+pub(crate) fn connections(plan: &Plan, threads: usize) -> Result<u32, Problem> {
     let asked = plan.process.max_connections.map(u64::from);
-    let needed = plan.process.descriptors.or(asked.map(|n| 2 * n + 64 + servers(plan)));
+    let wished = plan.process.connections_per_thread.map(|n| u64::from(n) * threads as u64);
+    let needed = plan.process.descriptors.or(asked.or(wished).map(|n| 2 * n + 64 + servers(plan)));
     let limit = raise(needed);
     match (asked, limit) {
         (Some(asked), Some(limit)) if 2 * asked + 64 > limit => Err(Problem::new(
@@ -25,6 +27,7 @@ pub(crate) fn connections(plan: &Plan) -> Result<u32, Problem> {
         (Some(asked), _) => Ok(asked as u32),
         (None, limit) => {
             let fit = limit.map_or(MOST, |limit| limit.saturating_sub(OTHERS.min(limit / 2)) / 2);
+            let fit = fit.min(wished.unwrap_or(MOST));
             Ok(fit.clamp(1, MOST) as u32)
         }
     }

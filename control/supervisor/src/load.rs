@@ -1,6 +1,6 @@
 //! From files on disk to a plan, or all problems at once.
 
-use dialects::{Dialect, Sources};
+use dialects::{Dialect, Entry, Sources};
 use plan::rule::{Matcher, Test, TextMatch, TextPatterns};
 use plan::site::SiteTimeouts;
 use plan::{
@@ -32,12 +32,15 @@ pub struct Input {
     pub sources: FileSources,
     /// Our name among peers, over that of the file.
     pub local_peer: Option<String>,
+    /// What nginx's command line says about its file.
+    pub nginx: dialects::nginx::Start,
 }
 
 /// Reads and resolves; nothing is opened but the files.
 pub fn load(input: &Input) -> Result<Plan, Problems> {
     let (files, mut problems) = read_files(input);
-    let draft = dialects::read(&files, input.dialect, &input.sources, &dialects::Options::default());
+    let options = dialects::Options { nginx: input.nginx.clone(), ..dialects::Options::default() };
+    let draft = dialects::read(&files, input.dialect, &input.sources, &options);
     if input.zero_warning {
         let warnings = draft.notes.iter().filter(|note| note.warning);
         problems.extend(warnings.map(|note| {
@@ -167,6 +170,27 @@ impl Sources for FileSources {
         }
         files.sort();
         Ok(files)
+    }
+
+    fn entries(&self, folder: &Path) -> io::Result<Vec<Entry>> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let mut entries = Vec::new();
+        for entry in Dir::new(self.open(folder, OFlags::DIRECTORY)?)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_folder = match entry.file_type() {
+                FileType::Directory => true,
+                // A link, or a file system that does not tell.
+                FileType::Symlink | FileType::Unknown => {
+                    self.open(&folder.join(&name), OFlags::DIRECTORY).is_ok()
+                }
+                _ => false,
+            };
+            if name != "." && name != ".." {
+                entries.push(Entry { name, is_folder });
+            }
+        }
+        Ok(entries)
     }
 
     fn env(&self, name: &str) -> Option<String> {

@@ -100,7 +100,8 @@ struct Running {
 fn run_inside(options: &Options) -> Result<Option<i32>, Problems> {
     let plan = load(options)?;
     let identity = privileges::identity(&plan)?;
-    let connections = limits::connections(&plan).map_err(|problem| vec![problem])?;
+    let threads = plan.process.threads.map_or_else(cores, usize::from).max(1);
+    let connections = limits::connections(&plan, threads).map_err(|problem| vec![problem])?;
     let connections = options.max_connections.map_or(connections, |n| n.min(connections));
     let notifier = Notifier::from_environment();
     let opened = match &options.replaces {

@@ -363,6 +363,7 @@ mod tests {
             (LogHeader::Priority, r"^<134>a\tb#0Ac\n$"),
             (LogHeader::Short, r"^<6>a\tb#0Ac\n$"),
             (LogHeader::Timed, r"^<6>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d a\tb#0Ac\n$"),
+            (LogHeader::Bracketed, r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[info\] 42#42: a\tb#0Ac\n$"),
             (LogHeader::Raw, r"^a\tb#0Ac\n$"),
         ] {
             let (socket, address) = receiver();

@@ -73,7 +73,7 @@ pub(crate) fn read(files: &[(Arc<str>, &[u8])], sources: &dyn Sources, options: 
     let Source { sections, problems, notes, environment, .. } = source;
     let shared = Shared {
         sources,
-        options: *options,
+        options: options.clone(),
         environment,
         problems,
         notes,

@@ -157,6 +157,7 @@ words!(
         ("priority", LogHeader::Priority),
         ("short", LogHeader::Short),
         ("timed", LogHeader::Timed),
+        ("bracketed", LogHeader::Bracketed),
         ("raw", LogHeader::Raw),
     ]
 );

@@ -15,6 +15,7 @@ impl Fieldset for Process {
         let Process {
             threads,
             max_connections,
+            connections_per_thread,
             connection_rate,
             session_rate,
             user,
@@ -44,6 +45,7 @@ impl Fieldset for Process {
         f.flag("daemon", daemon);
         f.option("threads", threads);
         f.option("max_connections", max_connections);
+        f.option("connections_per_thread", connections_per_thread);
         f.option("connection_rate", connection_rate);
         f.option("session_rate", session_rate);
         f.option("descriptors", descriptors);

@@ -47,6 +47,7 @@ impl RouteTarget {
                 let host = hostname.map(|h| h + " ").unwrap_or_default();
                 format!(" {host}{tag}[{pid}]: ")
             }
+            LogHeader::Bracketed => format!("{pid}#{pid}: "),
             LogHeader::Rfc5424 => format!(" {} {tag} {pid} - - ", hostname.unwrap_or_else(|| "-".into())),
             _ => String::new(),
         };
@@ -83,7 +84,7 @@ impl RouteTarget {
             LogHeader::Rfc5424 => write!(out, "<{priority}>1 "),
             LogHeader::Priority => write!(out, "<{priority}>"),
             LogHeader::Short | LogHeader::Timed => write!(out, "<{severity}>"),
-            LogHeader::Raw => Ok(()),
+            LogHeader::Raw | LogHeader::Bracketed => Ok(()),
         };
         match self.header {
             LogHeader::Rfc3164 => out.extend_from_slice(&dates.syslog),
@@ -92,6 +93,7 @@ impl RouteTarget {
                 dates.write_iso_us(out);
                 out.push(b' ');
             }
+            LogHeader::Bracketed => dates.write_bracketed(severity, out),
             _ => {}
         }
         out.extend_from_slice(&self.origin);
@@ -139,6 +141,19 @@ impl Dates {
         self.iso.clear();
         self.iso.extend_from_slice(&local.iso_date());
         write_offset(offset_s, true, &mut self.iso);
+    }
+
+    /// `YYYY/MM/DD hh:mm:ss [LEVEL] `.
+    fn write_bracketed(&self, severity: u8, out: &mut Vec<u8>) {
+        const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
+        let date = self.iso[..19].iter().map(|byte| match byte {
+            b'-' => b'/',
+            b'T' => b' ',
+            other => *other,
+        });
+        out.extend(date);
+        let level = LEVELS[usize::from(severity).min(7)];
+        let _ = write!(out, " [{level}] ");
     }
 
     fn write_iso_us(&self, out: &mut Vec<u8>) {

@@ -127,6 +127,7 @@ fn process() -> Process {
     Process {
         threads: Some(2),
         max_connections: Some(4096),
+        connections_per_thread: Some(512),
         connection_rate: Some(500),
         session_rate: Some(400),
         user: some("haproxy"),
@@ -303,6 +304,7 @@ fn log() -> LogPlan {
         LogTarget { header: LogHeader::Priority, ..target(LogAddress::Unix("/dev/log".into())) },
         LogTarget { header: LogHeader::Short, ..target(LogAddress::Unix("relative".into())) },
         LogTarget { header: LogHeader::Timed, ..target(LogAddress::File("/var/log/x".into())) },
+        LogTarget { header: LogHeader::Bracketed, ..target(LogAddress::Stderr) },
         LogTarget { header: LogHeader::Raw, ..target(LogAddress::Descriptor(2)) },
     ];
     for (facility, level) in (0..24)

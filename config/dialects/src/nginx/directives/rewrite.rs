@@ -1,0 +1,46 @@
+//! Directives about rewriting, conditions, variables made from others.
+
+use super::*;
+
+/// One line per directive, sorted by name.
+pub(super) const TABLE: &[Entry] = &[
+    directive("ancient_browser", HTTP | SERVER | LOCATION, at_least(1), Refused(BROWSER)).repeat(),
+    directive("ancient_browser_value", HTTP | SERVER | LOCATION, exactly(1), Refused(BROWSER)),
+    directive("break", SERVER | SERVER_IF | LOCATION | LOCATION_IF, exactly(0), NotYet).repeat(),
+    directive("geo", HTTP, between(1, 2), NotYet).block(RAW).repeat(),
+    directive("geoip_city", HTTP, between(1, 2), Refused(GEOIP)),
+    directive("geoip_country", HTTP, between(1, 2), Refused(GEOIP)),
+    directive("geoip_org", HTTP, between(1, 2), Refused(GEOIP)),
+    directive("geoip_proxy", HTTP, exactly(1), Refused(GEOIP)).repeat(),
+    directive("geoip_proxy_recursive", HTTP, FLAG, Refused(GEOIP)),
+    directive("if", SERVER, at_least(1), NotYet).block(SERVER_IF).repeat(),
+    directive("if", LOCATION, at_least(1), NotYet).block(LOCATION_IF).repeat(),
+    directive("map", HTTP, exactly(2), NotYet).block(RAW).repeat(),
+    directive("map_hash_bucket_size", HTTP, exactly(1), Knob(HASHES)),
+    directive("map_hash_max_size", HTTP, exactly(1), Knob(HASHES)),
+    directive("modern_browser", HTTP | SERVER | LOCATION, between(1, 2), Refused(BROWSER)).repeat(),
+    directive("modern_browser_value", HTTP | SERVER | LOCATION, exactly(1), Refused(BROWSER)),
+    directive("referer_hash_bucket_size", SERVER | LOCATION, exactly(1), Knob(HASHES)),
+    directive("referer_hash_max_size", SERVER | LOCATION, exactly(1), Knob(HASHES)),
+    directive("return", SERVER | SERVER_IF | LOCATION | LOCATION_IF, between(1, 2), NotYet).repeat(),
+    directive("rewrite", SERVER | SERVER_IF | LOCATION | LOCATION_IF, between(2, 3), NotYet).repeat(),
+    directive("rewrite_log", HTTP | SERVER | SERVER_IF | LOCATION | LOCATION_IF, FLAG, NotYet),
+    directive("set", SERVER | SERVER_IF | LOCATION | LOCATION_IF, exactly(2), NotYet).repeat(),
+    directive("split_clients", HTTP, exactly(2), NotYet).block(RAW).repeat(),
+    directive(
+        "uninitialized_variable_warn",
+        HTTP | SERVER | SERVER_IF | LOCATION | LOCATION_IF,
+        FLAG,
+        NotYet,
+    ),
+    directive("userid", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_domain", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_expires", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_flags", HTTP | SERVER | LOCATION, between(1, 3), Refused(USERID)),
+    directive("userid_mark", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_name", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_p3p", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_path", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("userid_service", HTTP | SERVER | LOCATION, exactly(1), Refused(USERID)),
+    directive("valid_referers", SERVER | LOCATION, at_least(1), NotYet).repeat(),
+];

@@ -1,0 +1,7 @@
+//! `stream {}`: TCP and UDP.
+
+use super::scope::Scope;
+use plan::Draft;
+
+/// Reads the block whose scope this is.
+pub(super) fn read(_scope: &Scope<'_>, _draft: &mut Draft) {}
