@@ -9,7 +9,6 @@ pub mod alert;
 pub mod check;
 pub mod compression;
 pub mod draft;
-pub mod files;
 pub mod hash;
 pub mod host;
 pub mod limit;

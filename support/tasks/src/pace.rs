@@ -47,9 +47,10 @@ impl Pace {
         let allowed = earned.saturating_add(self.after);
         match allowed.checked_sub(self.sent) {
             Some(bytes) if bytes > 0 => Turn::Bytes(bytes),
-            _ => {
-                Turn::Wait(Duration::from_millis((self.sent - allowed).saturating_mul(1000) / self.rate + 1))
-            }
+            _ => Turn::Wait(
+                Duration::from_millis((self.sent - allowed).saturating_mul(1000) / self.rate)
+                    .saturating_add(Duration::from_millis(1)),
+            ),
         }
     }
 

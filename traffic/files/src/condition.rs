@@ -2,7 +2,7 @@
 //!
 //! The date and the tag of the answer are taken from its head, so that it does not matter who made it.
 
-use plan::files::ModifiedSince;
+use plan::host::ModifiedSince;
 use wire::http1::{Fields, Name, ResponseHead, date};
 
 /// What becomes of an answer.

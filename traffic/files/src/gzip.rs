@@ -1,6 +1,6 @@
 //! Whether an answer is compressed for this client, and what its head says then. The compressor is `web`'s.
 
-use plan::files::{Gzip, Proxied};
+use plan::host::{Gzip, Proxied};
 use wire::http1::{BodyFraming, Fields, Name, RequestHead, ResponseHead, Version, date};
 
 /// What becomes of an answer.

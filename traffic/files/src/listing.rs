@@ -1,7 +1,7 @@
 //! Lists of the files in a folder: reading them, and the three formats.
 
 use super::open::{Facts, Fault, Kind};
-use plan::files::{Listing, ListingFormat};
+use plan::host::Directories;
 use rustix::fs::{Dir, Mode, OFlags};
 use rustix::io::Errno;
 use std::io::Write;
@@ -61,39 +61,43 @@ fn facts(name: &[u8]) -> Result<Option<Facts>, Fault> {
 }
 
 /// The content type of a format.
-pub fn content_type(format: ListingFormat) -> &'static str {
-    match format {
-        ListingFormat::Html => "text/html",
-        ListingFormat::Json => "application/json",
-        ListingFormat::Xml => "text/xml",
+pub fn content_type(how: Directories) -> &'static str {
+    match how {
+        Directories::Json => "application/json",
+        Directories::Xml => "text/xml",
+        Directories::Html { .. } | Directories::Hidden => "text/html",
     }
 }
 
 /// The list of the folder that clients know as `path`. `zone_s` gives the offset of the local zone at a time, seconds
 /// east of UTC.
-pub fn render(how: Listing, path: &[u8], entries: &[Entry], zone_s: impl Fn(i64) -> i64) -> Vec<u8> {
-    match how.format {
-        ListingFormat::Html => page(how, path, entries, zone_s),
-        ListingFormat::Json => json(entries),
-        ListingFormat::Xml => xml(entries),
+pub fn render(how: Directories, path: &[u8], entries: &[Entry], zone_s: impl Fn(i64) -> i64) -> Vec<u8> {
+    match how {
+        Directories::Html { exact, local } => {
+            let zone_s = |time| if local { zone_s(time) } else { 0 };
+            page(exact, path, entries, zone_s)
+        }
+        Directories::Json => json(entries),
+        Directories::Xml => xml(entries),
+        Directories::Hidden => Vec::new(),
     }
 }
 
-fn page(how: Listing, path: &[u8], entries: &[Entry], zone_s: impl Fn(i64) -> i64) -> Vec<u8> {
+fn page(exact: bool, path: &[u8], entries: &[Entry], zone_s: impl Fn(i64) -> i64) -> Vec<u8> {
     let mut out = b"<html>\r\n<head><title>Index of ".to_vec();
     escape_html(path, &mut out);
     out.extend_from_slice(b"</title></head>\r\n<body>\r\n<h1>Index of ");
     escape_html(path, &mut out);
     out.extend_from_slice(b"</h1><hr><pre><a href=\"../\">../</a>\r\n");
     for entry in entries {
-        line(how, entry, &zone_s, &mut out);
+        line(exact, entry, &zone_s, &mut out);
     }
     out.extend_from_slice(b"</pre><hr></body>\r\n</html>\r\n");
     out
 }
 
 /// A line of the page: link, time, length.
-fn line(how: Listing, entry: &Entry, zone_s: impl Fn(i64) -> i64, out: &mut Vec<u8>) {
+fn line(exact: bool, entry: &Entry, zone_s: impl Fn(i64) -> i64, out: &mut Vec<u8>) {
     let is_folder = entry.kind == Kind::Folder;
     let slash: &[u8] = if is_folder { b"/" } else { b"" };
     out.extend_from_slice(b"<a href=\"");
@@ -114,11 +118,11 @@ fn line(how: Listing, entry: &Entry, zone_s: impl Fn(i64) -> i64, out: &mut Vec<
         out.extend_from_slice(b"</a>");
     }
     out.resize(out.len() + COLUMNS - columns, b' ');
-    let offset = if how.local_times { zone_s(entry.modified_s) } else { 0 };
+    let offset = zone_s(entry.modified_s);
     out.push(b' ');
     out.extend_from_slice(day_and_minute(entry.modified_s + offset).as_bytes());
     out.push(b' ');
-    let length = match (is_folder, how.exact_lengths) {
+    let length = match (is_folder, exact) {
         (true, true) => format!("{:>19}", "-"),
         (true, false) => format!("{:>7}", "-"),
         (false, true) => format!("{:>19}", entry.length),
@@ -241,8 +245,6 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
 
-    const HTML: Listing = Listing { format: ListingFormat::Html, exact_lengths: true, local_times: false };
-
     fn entry(name: &str, kind: Kind, length: u64) -> Entry {
         Entry { name: name.into(), kind, length, modified_s: 784_111_777 }
     }
@@ -283,17 +285,14 @@ mod tests {
     #[test]
     fn names_cannot_break_out() {
         let hostile = [entry("<a \"&'>", Kind::File, 1), entry("\n\u{1}\\", Kind::Folder, 0)];
-        let text = |format| {
-            let how = Listing { format, ..HTML };
-            String::from_utf8_lossy(&render(how, b"/<x>/", &hostile, |_| 0)).into_owned()
-        };
-        let html = text(ListingFormat::Html);
+        let text = |how| String::from_utf8_lossy(&render(how, b"/<x>/", &hostile, |_| 0)).into_owned();
+        let html = text(Directories::Html { exact: true, local: false });
         assert!(html.contains("<title>Index of /&lt;x&gt;/</title>"), "{html}");
         assert!(html.contains("<a href=\"%3Ca%20%22%26%27%3E\">&lt;a &quot;&amp;'&gt;</a>"), "{html}");
         assert!(html.contains(" 06-Nov-1994 08:49                   1\r\n"), "{html}");
-        let json = text(ListingFormat::Json);
+        let json = text(Directories::Json);
         assert!(json.contains("{ \"name\":\"<a \\\"&'>\", \"type\":\"file\", \"mtime\":\"Sun, 06 Nov 1994 08:49:37 GMT\", \"size\":1 },\r\n{ \"name\":\"\\n\\u0001\\\\\", \"type\":\"directory\""), "{json}");
-        let xml = text(ListingFormat::Xml);
+        let xml = text(Directories::Xml);
         assert!(xml.contains("<file mtime=\"1994-11-06T08:49:37Z\" size=\"1\">&lt;a"), "{xml}");
     }
 }

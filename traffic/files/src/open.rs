@@ -1,6 +1,6 @@
 //! Opening files, and what is known of them then. Blocks for as long as the file system needs, as a page fault does.
 
-use plan::files::Symlinks;
+use plan::host::Symlinks;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};

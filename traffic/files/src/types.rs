@@ -1,20 +1,20 @@
 //! Content types by the ending of a name.
 
-use plan::files::Types;
+use plan::host::Types;
 
 /// Longest ending that is looked up, bytes.
 const LONGEST: usize = 64;
 
 /// The content type of a file by the last part of its path; empty when none is said.
-pub fn of<'t>(types: &'t Types, path: &[u8]) -> &'t [u8] {
+pub fn of<'t>(types: &'t Types, path: &[u8]) -> &'t str {
     let found = ending(path).and_then(|ending| {
         let mut small = [0u8; LONGEST];
         let small = small.get_mut(..ending.len())?;
         small.copy_from_slice(ending);
         small.make_ascii_lowercase();
-        types.by_ending.get(&*small)
+        types.by_extension.get(&*small)
     });
-    found.map_or(&types.other, |found| found)
+    found.map_or(&types.default, |found| found)
 }
 
 /// What stands behind the last dot of the last part, without a dot at its front: `.profile` has none.
@@ -31,10 +31,10 @@ mod tests {
     #[test]
     fn endings_decide() {
         let types = Types {
-            by_ending: [("html", "text/html"), ("gz", "application/gzip"), ("profile", "no/no")]
-                .map(|(ending, kind)| (ending.as_bytes().into(), kind.as_bytes().into()))
+            by_extension: [("html", "text/html"), ("gz", "application/gzip"), ("profile", "no/no")]
+                .map(|(ending, kind)| (ending.as_bytes().into(), kind.into()))
                 .into(),
-            other: b"text/plain"[..].into(),
+            default: "text/plain".into(),
         };
         for (path, expected) in [
             ("/a.html", "text/html"),
@@ -46,9 +46,9 @@ mod tests {
             ("/.profile", "text/plain"),
             ("", "text/plain"),
         ] {
-            assert_eq!(String::from_utf8_lossy(of(&types, path.as_bytes())), expected, "{path}");
+            assert_eq!(of(&types, path.as_bytes()), expected, "{path}");
         }
         let long = format!("/a.{}", "x".repeat(1000));
-        assert_eq!(of(&types, long.as_bytes()), b"text/plain");
+        assert_eq!(of(&types, long.as_bytes()), "text/plain");
     }
 }

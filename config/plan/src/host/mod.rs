@@ -10,6 +10,8 @@
 //! looked up in outer levels when a request comes. Sources: nginx's manual, `ngx_http_core_module` and its neighbours.
 
 mod computed;
+mod delivery;
+mod expires;
 mod locations;
 mod names;
 mod proxy;
@@ -17,6 +19,8 @@ mod settings;
 mod step;
 
 pub use computed::{Computed, Geo, Share};
+pub use delivery::{Delivery, Gzip, ModifiedSince, Partial, Precompressed, Proxied, Symlinks};
+pub use expires::{Expires, NoTime};
 pub use locations::{Found, Location, Locations};
 pub use names::{Groups, NameTable, Pattern, VariableId};
 pub use proxy::{
@@ -25,8 +29,8 @@ pub use proxy::{
 };
 pub use settings::{
     AccessLog, AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, Directories, ErrorPage,
-    ErrorStatus, ErrorTarget, Expires, Fallback, Index, KeepAlive, Redirects, Root, Satisfy, ServerHeader,
-    Settings, Subrequest, TryFiles, Types,
+    ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, Redirects, Root, Satisfy, ServerHeader, Settings,
+    Subrequest, TryFiles, Types,
 };
 pub use step::{FileTest, Question, RewriteEnd, Step};
 

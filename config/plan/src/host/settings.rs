@@ -1,6 +1,6 @@
 //! What counts for requests in a location, besides steps and content.
 
-use super::VariableId;
+use super::{Delivery, Expires, Symlinks, VariableId};
 use crate::log::LogTarget;
 use crate::network::Network;
 use crate::rule::Template;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub subrequest: Option<Arc<Subrequest>>,
     /// Fields added to answers.
     pub headers: Arc<AnswerHeaders>,
+    /// How answers leave.
+    pub delivery: Arc<Delivery>,
     /// The client's side.
     pub client: Client,
     /// How redirects of ours look.
@@ -61,11 +63,18 @@ pub struct AccessLog {
 pub struct Root {
     /// The directory; relative ones were made absolute.
     pub path: Template,
-    /// So many bytes of the path are replaced by it (`alias`: the length of the location's path); with groups of an
-    /// expression in it the whole path.
+    /// So many bytes of the path are replaced by it (`alias`: the length of the location's path); in a location with an
+    /// expression all of it ([`Root::WHOLE`]).
     pub alias: Option<usize>,
-    /// Symbolic links are not followed.
-    pub no_symlinks: bool,
+    /// What symbolic links below may do.
+    pub symlinks: Symlinks,
+    /// Links in this beginning of the path are followed all the same.
+    pub free: Option<Template>,
+}
+
+impl Root {
+    /// The alias of a location with an expression: it replaces the whole path.
+    pub const WHOLE: usize = usize::MAX;
 }
 
 /// Files of a directory.
@@ -316,21 +325,4 @@ pub struct ServerHeader {
     pub header: Box<str>,
     /// Bottom line of error pages.
     pub page: Box<str>,
-}
-
-/// `Expires` and `Cache-Control` (nginx: `expires`).
-#[derive(Clone, Debug)]
-pub enum Expires {
-    /// 1 January 1970, `no-cache`.
-    Epoch,
-    /// 31 December 2037, ten years.
-    Max,
-    /// So long from now; negative = `no-cache`.
-    After(i64),
-    /// So long after the last change of the file.
-    AfterChange(i64),
-    /// At a time of the day, seconds from midnight.
-    Daily(u32),
-    /// As the text says, in the words of the directive; what is none of them changes nothing.
-    Said(Template),
 }
