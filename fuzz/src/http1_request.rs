@@ -2,7 +2,8 @@
 
 use crate::input::{self, Input};
 use wire::http1::{
-    Connection, HeadError, Limits, Name, Progress, RequestEdit, RequestHead, parse_request, write_request,
+    Connection, HeadError, Limits, Manners, Name, Progress, RequestEdit, RequestHead, parse_request,
+    write_request,
 };
 
 type Outcome = Option<Result<usize, HeadError>>;
@@ -12,8 +13,10 @@ pub fn check(data: &[u8]) {
     let Some(input) = input::read(data) else { return };
     let limits = match input.flags & 1 {
         0 => Limits::default(),
-        _ => Limits { head_bytes: 300, fields: 4, target_bytes: 40, name_bytes: 20 },
+        _ => Limits { head_bytes: 300, fields: 4, target_bytes: 40, name_bytes: 20, ..Limits::default() },
     };
+    let manners = if input.flags & 2 == 0 { Manners::default() } else { Manners::SERVER };
+    let limits = Limits { manners, ..limits };
     let (whole, head) = feed(&input, [input.payload.len()].into_iter(), &limits);
     let (cut, cut_head) = feed(&input, input.arrivals(), &limits);
     same(&whole, &cut, &head, &cut_head);
@@ -98,7 +101,16 @@ fn edited_is_read(mut head: RequestHead, rest: &[u8]) {
 fn read_back(head: &RequestHead, connection: Connection) -> RequestHead {
     let mut out = Vec::new();
     write_request(head, &mut out, &RequestEdit { connection, ..RequestEdit::default() });
-    let limits = Limits { head_bytes: 1 << 20, fields: 1000, target_bytes: 1 << 20, name_bytes: 1 << 20 };
+    // A handshake that is not whole may have been let in.
+    let manners = Manners { no_handshakes: true, ..Manners::default() };
+    let limits = Limits {
+        head_bytes: 1 << 20,
+        fields: 1000,
+        target_bytes: 1 << 20,
+        name_bytes: 1 << 20,
+        manners,
+        ..Limits::default()
+    };
     let mut again = RequestHead::default();
     let progress = parse_request(&out, &limits, &mut again);
     assert_eq!(progress, Ok(Progress::Complete { consumed: out.len() }), "{}", out.escape_ascii());

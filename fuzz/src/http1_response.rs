@@ -2,8 +2,8 @@
 
 use crate::input::{self, Input};
 use wire::http1::{
-    BodyFraming, Connection, HeadError, Limits, Name, Progress, RequestKind, ResponseEdit, ResponseHead,
-    parse_response, write_response,
+    BodyFraming, Connection, HeadError, Limits, Manners, Name, Progress, RequestKind, ResponseEdit,
+    ResponseHead, parse_response, write_response,
 };
 
 type Outcome = Option<Result<usize, HeadError>>;
@@ -11,11 +11,18 @@ type Outcome = Option<Result<usize, HeadError>>;
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let Some(input) = input::read(data) else { return };
-    let kind = RequestKind { head: input.flags & 1 != 0, connect: false, upgrade: input.flags & 2 != 0, websocket: false };
+    let kind = RequestKind {
+        head: input.flags & 1 != 0,
+        connect: false,
+        upgrade: input.flags & 2 != 0,
+        websocket: false,
+    };
     let limits = match input.flags & 4 {
         0 => Limits::response(),
-        _ => Limits { head_bytes: 300, fields: 4, target_bytes: 40, name_bytes: 20 },
+        _ => Limits { head_bytes: 300, fields: 4, target_bytes: 40, name_bytes: 20, ..Limits::default() },
     };
+    let manners = if input.flags & 8 == 0 { Manners::default() } else { Manners::SERVER };
+    let limits = Limits { manners, ..limits };
     let (whole, head) = feed(&input, [input.payload.len()].into_iter(), &limits, kind);
     same(&whole, &head, feed(&input, input.arrivals(), &limits, kind));
     if input.payload.len() < 600 {
@@ -64,7 +71,13 @@ fn written_is_read(head: &ResponseHead, kind: RequestKind) {
     let connection = if head.status == 101 { Connection::Upgrade } else { Connection::KeepAlive };
     let mut out = Vec::new();
     write_response(head, &mut out, &ResponseEdit { connection, framing, ..ResponseEdit::default() });
-    let limits = Limits { head_bytes: 1 << 20, fields: 1000, target_bytes: 1 << 20, name_bytes: 1 << 20 };
+    let limits = Limits {
+        head_bytes: 1 << 20,
+        fields: 1000,
+        target_bytes: 1 << 20,
+        name_bytes: 1 << 20,
+        ..Limits::default()
+    };
     let mut again = ResponseHead::default();
     let progress = parse_response(&out, &limits, kind, &mut again);
     assert_eq!(progress, Ok(Progress::Complete { consumed: out.len() }), "{}", out.escape_ascii());

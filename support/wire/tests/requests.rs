@@ -480,7 +480,7 @@ fn expectations() {
 
 #[test]
 fn limits_hold_exactly() {
-    let limits = Limits { head_bytes: 200, fields: 3, target_bytes: 20, name_bytes: 10 };
+    let limits = Limits { head_bytes: 200, fields: 3, target_bytes: 20, name_bytes: 10, ..Limits::default() };
     let kind = |input: &[u8]| match read_with(input, &limits) {
         Some(Err(error)) => Some((error.kind, error.status)),
         _ => None,

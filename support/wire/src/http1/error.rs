@@ -44,7 +44,8 @@ pub enum HeadErrorKind {
 /// A head that must not be served. The connection ends after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadError {
-    /// The answer for the client: 400, 405, 413, 414, 417, 422, 431, 501 or 505. Always 502 when a server's head was bad.
+    /// The answer for the client: 400, 405, 413, 414, 417, 422, 431, 501 or 505; by other [`super::Statuses`] also 494.
+    /// Always 502 when a server's head was bad.
     pub status: u16,
     /// For the log, in words.
     pub reason: &'static str,

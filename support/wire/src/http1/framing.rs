@@ -17,21 +17,23 @@ pub(crate) struct Announced {
 
 /// What the fields announce. `keeps`: more messages may follow on the connection.
 ///
-/// Several equal Content-Length fields are an error in a request and one length in a response. Transfer-Encoding wins
-/// over Content-Length, and the connection ends after such a message (RFC 9112 section 6.1). In HTTP/1.0 it is faulty;
-/// a message after which the connection ends anyway is taken all the same.
+/// Transfer-Encoding wins over Content-Length, and the connection ends after such a message (RFC 9112 section 6.1). In
+/// HTTP/1.0 it is faulty; a message after which the connection ends anyway is taken all the same.
 pub(crate) fn announced(
     fields: &Fields,
     version: Version,
-    repeat: Repeat,
+    framings: Framings,
     keeps: bool,
 ) -> Result<Announced, HeadError> {
     let coded = fields.find(Name::TransferEncoding).is_some();
     let framing = |framing, last| Ok(Announced { framing, last });
-    match (length(fields, repeat)?, coded) {
+    match (length(fields, framings.repeats)?, coded) {
         (None, false) => framing(BodyFraming::None, false),
         (Some(length), false) => framing(BodyFraming::Length(length), false),
-        (None, true) if version == Version::Http10 && keeps => Err(bad("Transfer-Encoding in HTTP/1.0")),
+        (Some(_), true) if !framings.both => Err(bad("both Content-Length and Transfer-Encoding")),
+        (None, true) if version == Version::Http10 && (keeps || !framings.old_chunks) => {
+            Err(bad("Transfer-Encoding in HTTP/1.0"))
+        }
         (length, true) => {
             only_chunked(fields)?;
             framing(BodyFraming::Chunked, length.is_some() || version == Version::Http10)
@@ -39,18 +41,33 @@ pub(crate) fn announced(
     }
 }
 
-/// Is a second, equal Content-Length an error?
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    Refused,
-    Tolerated,
+/// What is taken though it is not said once and clearly.
+#[derive(Clone, Copy)]
+pub(crate) struct Framings {
+    /// Several equal Content-Length fields are one length.
+    pub repeats: bool,
+    /// Content-Length beside Transfer-Encoding.
+    pub both: bool,
+    /// Transfer-Encoding in HTTP/1.0.
+    pub old_chunks: bool,
 }
 
-fn length(fields: &Fields, repeat: Repeat) -> Result<Option<u64>, HeadError> {
+impl Framings {
+    /// In a request: several equal lengths are an error.
+    pub(crate) const REQUEST: Framings = Framings { repeats: false, both: true, old_chunks: true };
+    /// In an answer.
+    pub(crate) const ANSWER: Framings = Framings { repeats: true, ..Framings::REQUEST };
+    /// In a request of which one clear field is asked.
+    pub(crate) const ONE: Framings = Framings { repeats: false, both: false, old_chunks: false };
+    /// In an answer of which one clear field is asked. Old servers do send chunks.
+    pub(crate) const ONE_IN_ANSWER: Framings = Framings { old_chunks: true, ..Framings::ONE };
+}
+
+fn length(fields: &Fields, repeats: bool) -> Result<Option<u64>, HeadError> {
     let mut length = None;
     for value in fields.find_all(Name::ContentLength) {
         let this = number(value)?;
-        if length.is_some_and(|first| repeat == Repeat::Refused || first != this) {
+        if length.is_some_and(|first| !repeats || first != this) {
             return Err(bad("several Content-Length values"));
         }
         length = Some(this);

@@ -1,6 +1,7 @@
 //! Is this a host with an optional port (RFC 9110 section 7.2, RFC 3986 section 3.2.2)? Used for `Host` fields and
 //! absolute targets.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 /// Longest host with port, in bytes.
@@ -13,6 +14,24 @@ const LONGEST: usize = 255;
 pub fn is_valid_host(host: &[u8]) -> bool {
     let (name, port) = split_port(host);
     host.len() <= LONGEST && is_valid_name(name) && port.is_none_or(is_valid_port)
+}
+
+/// The host as names are compared: in lower case, without the port, without the dot that ends a full name.
+pub fn host_name(host: &[u8]) -> Cow<'_, [u8]> {
+    let name = split_port(host).0;
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    match name.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
+    }
+}
+
+/// Is there something between all dots? One may end the name.
+pub(crate) fn has_labels(host: &[u8]) -> bool {
+    let name = split_port(host).0;
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    !name.is_empty()
+        && (name.starts_with(b"[") || name.split(|byte| *byte == b'.').all(|label| !label.is_empty()))
 }
 
 /// Does it consist of a colon and then only of letters, digits, dots and dashes?
@@ -38,9 +57,21 @@ pub fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
 fn is_valid_name(name: &[u8]) -> bool {
     match name {
         [] => false,
+        [b'[', b'v' | b'V', inner @ .., b']'] => is_future_address(inner),
         [b'[', inner @ .., b']'] => str::from_utf8(inner).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
         _ => name.iter().all(|byte| REG_NAME[*byte as usize]) && percent_is_encoded(name),
     }
+}
+
+/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )` (RFC 3986 section 3.2.2).
+fn is_future_address(address: &[u8]) -> bool {
+    let Some(dot) = memchr::memchr(b'.', address) else { return false };
+    let (version, rest) = (&address[..dot], &address[dot + 1..]);
+    let is_good = |byte: &u8| *byte != b'%' && (REG_NAME[*byte as usize] || b",:".contains(byte));
+    !version.is_empty()
+        && version.iter().all(u8::is_ascii_hexdigit)
+        && !rest.is_empty()
+        && rest.iter().all(is_good)
 }
 
 fn is_valid_port(port: &[u8]) -> bool {
@@ -129,6 +160,31 @@ mod tests {
         assert!(!is_valid_host(&[b'a'; 256]));
         assert!(is_valid_host(&[b'a'; 255]));
         assert!(!is_valid_host(b"a\0"));
+    }
+
+    #[test]
+    fn names_are_compared_plain() {
+        for (host, name) in
+            [("A.b", "a.b"), ("a.:80", "a"), ("[::A]:80", "[::a]"), ("a:", "a"), ("a..", "a.")]
+        {
+            assert_eq!(host_name(host.as_bytes()).as_ref(), name.as_bytes(), "{host}");
+        }
+        for good in ["a", "a.b", "a.b.", "a.b.:80", "[::1.2.3.4]", "[v1.a..b]:1"] {
+            assert!(has_labels(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ".", ".a", "a..", "a..b", "..:80", ":80"] {
+            assert!(!has_labels(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_future() {
+        for good in ["[v1.a]", "[V0aF.!$&'()*+,;=-._~:]:80"] {
+            assert!(is_valid_host(good.as_bytes()), "{good}");
+        }
+        for bad in ["[v.a]", "[v1.]", "[v1]", "[vg.a]", "[v1.a%20]", "[v1.a/]"] {
+            assert!(!is_valid_host(bad.as_bytes()), "{bad}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod escape;
 mod fields;
 mod framing;
 mod host;
+mod manners;
 mod name;
 mod path;
 mod request;
@@ -32,15 +33,16 @@ pub use chunked::{
 pub use error::{HeadError, HeadErrorKind};
 pub use escape::{Escape, escape, escape_html, escape_into, unescape, unescape_redirect};
 pub use fields::{Field, Fields, Span};
-pub use host::{is_valid_host, split_port};
+pub use host::{host_name, is_valid_host, split_port};
+pub use manners::{Hosts, Manners, Names, Statuses};
 pub use name::Name;
-pub use path::{BadPath, Normalized, internal_target, normalize_target};
+pub use path::{BadPath, Internal, Normalized, internal_target, normalize_target};
 pub use request::{RequestHead, parse_request};
 pub use response::{RequestKind, ResponseHead, parse_response, reason_of};
 pub use target::Scheme;
 pub use write::{Connection, RequestEdit, ResponseEdit, write_request, write_response};
 
-/// How much head we are willing to read. Sizes are in bytes.
+/// How much head we are willing to read, and how strictly. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The whole head, from the first byte to the empty line. Over it: 431.
@@ -51,6 +53,10 @@ pub struct Limits {
     pub target_bytes: usize,
     /// One field name. Over it: 431.
     pub name_bytes: usize,
+    /// One line with its end. Over it: 414 for the first, 431 for a field.
+    pub line_bytes: usize,
+    /// What is let in beyond the strict grammar.
+    pub manners: Manners,
 }
 
 impl Limits {
@@ -62,7 +68,14 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { head_bytes: 32_768, fields: 100, target_bytes: 8_192, name_bytes: 256 }
+        Limits {
+            head_bytes: 32_768,
+            fields: 100,
+            target_bytes: 8_192,
+            name_bytes: 256,
+            line_bytes: usize::MAX,
+            manners: Manners::default(),
+        }
     }
 }
 

@@ -55,13 +55,16 @@ pub fn normalize_target(target: &[u8], merge_slashes: bool) -> Result<Normalized
     Ok(Normalized { path, query, quoted, plus })
 }
 
+/// A path and a query. See [`internal_target`].
+pub type Internal<'a> = (Cow<'a, [u8]>, Option<&'a [u8]>);
+
 /// A place that a server or a rule names (`X-Accel-Redirect`, and the like): path, decoded where it was encoded, and
 /// query.
 ///
 /// # Errors
 /// If it is empty, has no path, holds a NUL, or has `..` as a part before or after decoding: such a name is not
 /// repaired but refused.
-pub fn internal_target(target: &[u8]) -> Result<(Cow<'_, [u8]>, Option<&[u8]>), BadPath> {
+pub fn internal_target(target: &[u8]) -> Result<Internal<'_>, BadPath> {
     let path_end = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (raw, query) = (&target[..path_end], target.get(path_end + 1..));
     let path = match raw.contains(&b'%') {
@@ -79,9 +82,9 @@ pub fn internal_target(target: &[u8]) -> Result<(Cow<'_, [u8]>, Option<&[u8]>), 
 fn is_plain(path: &[u8]) -> bool {
     let mut slash = false;
     path.iter().all(|byte| {
-        let good = !matches!(byte, b'%' | 0) && !(slash && matches!(byte, b'/' | b'.'));
+        let odd = matches!(byte, b'%' | 0) || (slash && matches!(byte, b'/' | b'.'));
         slash = *byte == b'/';
-        good
+        !odd
     })
 }
 

@@ -1,14 +1,15 @@
 //! Requests: from received bytes to a [`RequestHead`], and the questions and edits `web` needs.
 
-use super::bytes::{is_target_byte, is_token, list_has, tokens};
+use super::bytes::{is_target_byte, is_token, list_has, tokens, trim};
 use super::escape::push_percent;
 use super::fields::{Field, Fields, Span};
-use super::framing::{Repeat, announced};
+use super::framing::{Framings, announced};
+use super::manners::without_end;
 use super::name::is_look_alike;
 use super::response::RequestKind;
-use super::scan::{METHOD_BYTES, Scan, StartLine};
+use super::scan::{METHOD_BYTES, Scan, StartLine, field_name};
 use super::target::{Form, Scheme, form};
-use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Name, Progress, Version, host};
+use super::{BodyFraming, HeadError, HeadErrorKind, Hosts, Limits, Manners, Name, Progress, Version, host};
 use std::borrow::Cow;
 
 /// Most heads have fewer fields; these need no allocation.
@@ -26,6 +27,8 @@ pub struct RequestHead {
     scheme: Option<Scheme>,
     /// An absolute target as received, without a port that says nothing; empty for other forms.
     received: Span,
+    /// The target with fragment and raw bytes, where it was cleaned.
+    sent: Span,
     framing: BodyFraming,
     connection: Options,
     expects: bool,
@@ -51,7 +54,10 @@ pub(crate) struct Options {
 /// As soon as the bytes cannot become a request we serve; see [`HeadErrorKind`]. The answer is the same however
 /// the bytes were cut. `into` is then of no use but to be cleared.
 pub fn parse_request(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Progress, HeadError> {
-    parse(buf, limits, into).inspect_err(|_| into.scan = Scan::default())
+    parse(buf, limits, into).map_err(|error| {
+        into.scan = Scan::default();
+        HeadError { status: limits.manners.status(error.kind, error.status), ..error }
+    })
 }
 
 fn parse(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Progress, HeadError> {
@@ -60,19 +66,23 @@ fn parse(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Progress
     {
         return Ok(Progress::Complete { consumed });
     }
-    if into.scan.advance(buf, limits, StartLine::Request)?.is_none() {
+    let Some(end) = into.scan.advance(buf, limits, StartLine::Request)? else {
         return Ok(Progress::Partial);
+    };
+    if let Some(consumed) = read(buf, limits, into)? {
+        return Ok(Progress::Complete { consumed });
     }
-    match read(buf, limits, into)? {
-        Some(consumed) => Ok(Progress::Complete { consumed }),
-        None => Err(HeadError::new(HeadErrorKind::BadSyntax, "malformed head")),
+    if limits.manners.bare_lf && into.take_lines(&buf[..end], limits) {
+        into.judge(limits)?;
+        return Ok(Progress::Complete { consumed: end });
     }
+    Err(HeadError::new(HeadErrorKind::BadSyntax, "malformed head"))
 }
 
 /// Reads a whole head without fault of syntax; `None` if it is not whole or not faultless.
 fn read(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Option<usize>, HeadError> {
     let window = &buf[..buf.len().min(limits.head_bytes)];
-    let skipped = if window.starts_with(b"\r\n") { 2 } else { 0 };
+    let skipped = limits.manners.leading_lines(window);
     let window = &window[skipped..];
     if !window.first().is_some_and(|byte| super::bytes::is_token_byte(*byte)) {
         return Ok(None);
@@ -92,8 +102,7 @@ fn read(buf: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<Option<us
     if !into.take(&window[..end], &request, limits) {
         return Ok(None);
     }
-    into.check()?;
-    into.scan = Scan::default();
+    into.judge(limits)?;
     Ok(Some(end + skipped))
 }
 
@@ -154,6 +163,12 @@ impl RequestHead {
     /// says nothing.
     pub fn received_target(&self) -> &[u8] {
         if self.received.len == 0 { self.target() } else { self.fields.bytes(self.received) }
+    }
+
+    /// Path, query and fragment as the client sent them, until a rule changes the target. [`RequestHead::target`] is
+    /// the same but where the manners of reading let in what may not be sent on.
+    pub fn sent_target(&self) -> &[u8] {
+        if self.sent.len == 0 { self.target() } else { self.fields.bytes(self.sent) }
     }
 
     /// The whole target: for a request that came in absolute form with scheme and host, without the scheme's own port.
@@ -312,7 +327,10 @@ impl RequestHead {
         let line_end = memchr::memchr(b'\n', head).map_or(0, |at| at + 1);
         // More than one space may stand between the parts (RFC 9112, section 3).
         let spaces = head[method.len()..].iter().take_while(|byte| **byte == b' ').count();
-        if method.len() > METHOD_BYTES || target.len() > limits.target_bytes || !target.is_ascii() {
+        if method.len() > METHOD_BYTES
+            || target.len() > limits.target_bytes
+            || !(target.is_ascii() || limits.manners.loose_targets)
+        {
             return false;
         }
         self.fields.clear();
@@ -326,21 +344,57 @@ impl RequestHead {
         true
     }
 
+    /// The same for a head that has only faults which the manners forgive, line by line. The scan has judged it.
+    #[cold]
+    fn take_lines(&mut self, head: &[u8], limits: &Limits) -> bool {
+        let skipped = limits.manners.leading_lines(head);
+        let line_end = memchr::memchr(b'\n', &head[skipped..]).map_or(head.len(), |at| skipped + at + 1);
+        let line = without_end(&head[skipped..line_end]);
+        let mut parts = line.split(|byte| *byte == b' ').filter(|part| !part.is_empty());
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return false;
+        };
+        self.fields.clear();
+        self.method = Span::new(skipped, method.len());
+        self.target = Span::new(offset(head, target), target.len());
+        self.version = if version.ends_with(b"0") { Version::Http10 } else { Version::Http11 };
+        self.fields.text.extend_from_slice(head);
+        take_field_lines(&mut self.fields, head, line_end)
+    }
+
     /// Judges what the head means, once its syntax is good.
-    fn check(&mut self) -> Result<(), HeadError> {
-        check_method(self.method())?;
-        let form = form(self.method(), self.target())?;
+    fn judge(&mut self, limits: &Limits) -> Result<(), HeadError> {
+        let manners = &limits.manners;
+        check_method(self.method(), manners.plain_methods)?;
+        let form = form(self.method(), self.target(), manners.loose_targets)?;
+        manners.drop_names(&mut self.fields);
         drop_look_alikes(&mut self.fields);
         self.connection = options(&self.fields);
-        let announced = announced(&self.fields, self.version, Repeat::Refused, self.keep_alive())?;
+        let framings = if manners.one_framing { Framings::ONE } else { Framings::REQUEST };
+        let announced = announced(&self.fields, self.version, framings, self.keep_alive())?;
         self.framing = announced.framing;
         self.connection.close |= announced.last;
-        self.expects = expects(&self.fields, self.version)?;
-        if self.is_websocket_upgrade() && self.fields.find(Name::SecWebSocketKey).is_none() {
-            return Err(HeadError::new(HeadErrorKind::BadUpgrade, "WebSocket without Sec-WebSocket-Key"));
-        }
+        self.check_handshakes(manners)?;
         self.scheme = None;
         self.received = Span::default();
+        self.sent = Span::default();
+        if manners.loose_targets {
+            self.cut_fragment(form);
+        }
+        match manners.hosts {
+            Hosts::Agreeing => self.check_agreeing(form)?,
+            Hosts::Needed => self.check_needed(form)?,
+        }
+        if manners.loose_targets {
+            self.encode_target();
+        }
+        self.scan = Scan::default();
+        Ok(())
+    }
+
+    fn check_agreeing(&mut self, form: Form) -> Result<(), HeadError> {
         match form {
             Form::Origin => check_host(&self.fields, false).or_else(|error| self.odd_host(error)),
             Form::Absolute { scheme, authority, path } => self.split_absolute(scheme, authority, path),
@@ -349,6 +403,65 @@ impl RequestHead {
                 self.settle_host(self.target, None)
             }
         }
+    }
+
+    /// HTTP/1.1 needs a Host; whatever it says, the authority of an absolute target wins (RFC 9112 section 3.2.2).
+    fn check_needed(&mut self, form: Form) -> Result<(), HeadError> {
+        let bad = |reason| Err(HeadError::new(HeadErrorKind::BadHost, reason));
+        check_host(&self.fields, false)?;
+        match self.fields.find(Name::Host) {
+            None if self.version == Version::Http11 => return bad("HTTP/1.1 without Host"),
+            Some(host) if !host::has_labels(host) => return bad("Host with an empty label"),
+            _ => {}
+        }
+        match form {
+            Form::Origin => Ok(()),
+            // Nothing behind us may be talked to but through the plan.
+            Form::Authority => Err(HeadError::new(HeadErrorKind::RefusedMethod, "CONNECT is off")),
+            Form::Absolute { scheme, authority, path } => {
+                let stated = Span::new(self.target.start as usize + authority, path - authority);
+                let named = self.fields.bytes(self.target)[..authority].contains(&b'@');
+                if named || !host::has_labels(self.fields.bytes(stated)) {
+                    return bad("target names a user or a host with an empty label");
+                }
+                self.fields.remove_id(Name::Host);
+                self.split_absolute(scheme, authority, path)
+            }
+        }
+    }
+
+    fn check_handshakes(&mut self, manners: &Manners) -> Result<(), HeadError> {
+        self.expects = match expects(&self.fields, self.version) {
+            Err(_) if manners.no_handshakes => false,
+            expects => expects?,
+        };
+        let whole = manners.no_handshakes || self.fields.find(Name::SecWebSocketKey).is_some();
+        match self.is_websocket_upgrade() && !whole {
+            true => Err(HeadError::new(HeadErrorKind::BadUpgrade, "WebSocket without Sec-WebSocket-Key")),
+            false => Ok(()),
+        }
+    }
+
+    /// Cuts off the fragment, if one was let in: it is the client's own.
+    fn cut_fragment(&mut self, form: Form) {
+        let Some(at) = memchr::memchr(b'#', self.target()) else { return };
+        if form == Form::Origin {
+            self.sent = self.target;
+        }
+        self.target.len = at as u32;
+    }
+
+    /// Encodes bytes that were let in but may not stand in a target.
+    fn encode_target(&mut self) {
+        let target = self.target();
+        if target.is_ascii() {
+            return;
+        }
+        let target = target.to_vec();
+        if self.sent.len == 0 {
+            self.sent = self.target;
+        }
+        self.set_target(&target);
     }
 
     /// A host that is none, such as `:80a`, names nobody; nothing can be confused as long as it has only such
@@ -449,19 +562,44 @@ pub(crate) fn take_fields(
     found: &[httparse::Header<'_>],
     limits: &Limits,
 ) -> bool {
-    if found.len() > limits.fields || !head.ends_with(b"\r\n\r\n") || !ends_in_crlf(head, first_line) {
+    let tolerant = limits.manners.bare_lf;
+    if found.len() > limits.fields
+        || (head.len() > limits.line_bytes && has_long_line(head, limits))
+        || !(tolerant || (head.ends_with(b"\r\n\r\n") && ends_in_crlf(head, first_line)))
+    {
         return false;
     }
     fields.list.reserve(found.len());
     for header in found {
         let (name, value) = (header.name.as_bytes(), header.value);
         let at = offset(head, name);
-        if name.len() > limits.name_bytes || !ends_in_crlf(head, at) {
+        if name.len() > limits.name_bytes || !(tolerant || ends_in_crlf(head, at)) {
             return false;
         }
         let value =
             if value.is_empty() { Span::default() } else { Span::new(offset(head, value), value.len()) };
         fields.list.push(Field { name: Span::new(at, name.len()), value, id: Name::of(name) });
+    }
+    true
+}
+
+#[cold]
+fn has_long_line(head: &[u8], limits: &Limits) -> bool {
+    head.split_inclusive(|byte| *byte == b'\n').any(|line| line.len() > limits.line_bytes)
+}
+
+/// Notes where the fields are, lines ended by CR LF or LF. False if a line is no field.
+pub(crate) fn take_field_lines(fields: &mut Fields, head: &[u8], first_line: usize) -> bool {
+    for line in head[first_line..].split_inclusive(|byte| *byte == b'\n').map(without_end) {
+        if line.is_empty() {
+            continue;
+        }
+        let Ok(name) = field_name(line) else { return false };
+        let value = trim(&line[name.len() + 1..]);
+        let value =
+            if value.is_empty() { Span::default() } else { Span::new(offset(head, value), value.len()) };
+        let name_span = Span::new(offset(head, name), name.len());
+        fields.list.push(Field { name: name_span, value, id: Name::of(name) });
     }
     true
 }
@@ -494,9 +632,13 @@ pub(crate) fn keep_alive(version: Version, options: Options) -> bool {
 }
 
 /// TRACE is off. Methods are case-sensitive; a lower-case one is a mistake or a trick.
-fn check_method(method: &[u8]) -> Result<(), HeadError> {
+fn check_method(method: &[u8], plain: bool) -> Result<(), HeadError> {
+    let is_plain = |byte: &u8| byte.is_ascii_uppercase() || b"-_".contains(byte);
     match method {
         b"GET" | b"POST" => Ok(()),
+        _ if plain && !method.iter().all(is_plain) => {
+            Err(HeadError::new(HeadErrorKind::BadMethod, "method is not upper-case letters"))
+        }
         b"TRACE" => Err(HeadError::new(HeadErrorKind::RefusedMethod, "TRACE is off")),
         _ if method.iter().any(u8::is_ascii_lowercase) => {
             Err(HeadError::new(HeadErrorKind::UnknownMethod, "method is not in upper case"))

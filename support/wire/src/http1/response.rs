@@ -1,10 +1,11 @@
 //! Responses: from a server's bytes to a [`ResponseHead`]. Checked as hard as requests; every fault is a 502.
 
 use super::fields::{Fields, Span};
-use super::framing::{Repeat, announced};
-use super::request::{Options, drop_look_alikes, keep_alive, options, take_fields};
+use super::framing::{Framings, announced};
+use super::manners::without_end;
+use super::request::{Options, drop_look_alikes, keep_alive, options, take_field_lines, take_fields};
 use super::scan::{Scan, StartLine};
-use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Name, Progress, Version};
+use super::{BodyFraming, HeadError, HeadErrorKind, Limits, Manners, Name, Progress, Version};
 
 /// What an answer's meaning depends on. See [`super::RequestHead::kind`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,13 +65,17 @@ fn parse(
     {
         return Ok(Progress::Complete { consumed });
     }
-    if into.scan.advance(buf, limits, StartLine::Status)?.is_none() {
+    let Some(end) = into.scan.advance(buf, limits, StartLine::Status)? else {
         return Ok(Progress::Partial);
+    };
+    if let Some(consumed) = read(buf, limits, request, into)? {
+        return Ok(Progress::Complete { consumed });
     }
-    match read(buf, limits, request, into)? {
-        Some(consumed) => Ok(Progress::Complete { consumed }),
-        None => Err(HeadError::new(HeadErrorKind::BadSyntax, "malformed head")),
+    if limits.manners.bare_lf && into.take_lines(&buf[..end], limits) {
+        into.judge(request, &limits.manners)?;
+        return Ok(Progress::Complete { consumed: end });
     }
+    Err(HeadError::new(HeadErrorKind::BadSyntax, "malformed head"))
 }
 
 /// Reads a whole head without fault of syntax; `None` if it is not whole or not faultless.
@@ -97,8 +102,7 @@ fn read(
     if !into.take(&window[..end], &response, limits) {
         return Ok(None);
     }
-    into.check(request)?;
-    into.scan = Scan::default();
+    into.judge(request, &limits.manners)?;
     Ok(Some(end))
 }
 
@@ -178,7 +182,7 @@ impl ResponseHead {
     fn take(&mut self, head: &[u8], response: &httparse::Response<'_, '_>, limits: &Limits) -> bool {
         let (Some(status), Some(minor)) = (response.code, response.version) else { return false };
         let line_end = memchr::memchr(b'\n', head).map_or(0, |at| at + 1);
-        let reason = head.get(13..line_end.saturating_sub(2)).unwrap_or_default();
+        let reason = without_end(&head[..line_end]).get(13..).unwrap_or_default();
         if !(100..=599).contains(&status) || line_end > limits.target_bytes || !is_reason(reason) {
             return false;
         }
@@ -193,24 +197,75 @@ impl ResponseHead {
         true
     }
 
+    /// The same for a head that has only faults which the manners forgive, line by line. The scan has judged it.
+    #[cold]
+    fn take_lines(&mut self, head: &[u8], limits: &Limits) -> bool {
+        let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+        let line = without_end(&head[..line_end]);
+        let digits = line.get(9..12).unwrap_or_default();
+        let reason = line.get(13..).unwrap_or_default();
+        if line_end > limits.target_bytes || !digits.iter().all(u8::is_ascii_digit) || !is_reason(reason) {
+            return false;
+        }
+        self.fields.clear();
+        self.status = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        self.reason = Span::new(13, reason.len());
+        self.version = if line.get(7) == Some(&b'0') { Version::Http10 } else { Version::Http11 };
+        self.fields.text.extend_from_slice(head);
+        take_field_lines(&mut self.fields, head, line_end)
+    }
+
     /// Judges what the head means, once its syntax is good.
-    fn check(&mut self, request: RequestKind) -> Result<(), HeadError> {
+    fn judge(&mut self, request: RequestKind, manners: &Manners) -> Result<(), HeadError> {
+        self.check(request, manners)?;
+        self.scan = Scan::default();
+        Ok(())
+    }
+
+    fn check(&mut self, request: RequestKind, manners: &Manners) -> Result<(), HeadError> {
         drop_look_alikes(&mut self.fields);
+        if manners.first_of_single {
+            drop_repeats(&mut self.fields);
+        }
         self.connection = options(&self.fields);
-        let announced = announced(&self.fields, self.version, Repeat::Tolerated, false)?;
+        let framings = if manners.one_framing { Framings::ONE_IN_ANSWER } else { Framings::ANSWER };
+        let announced = announced(&self.fields, self.version, framings, false)?;
         self.announced = announced.framing;
         self.connection.close |= announced.last;
         self.last = announced.last && self.version == Version::Http10;
         let false_switch = |reason| Err(HeadError::new(HeadErrorKind::FalseSwitch, reason));
         match self.status {
             101 if !request.upgrade => false_switch("101 without an upgrade request"),
-            101 if request.websocket && self.fields.find(Name::SecWebSocketAccept).is_none() => {
+            101 if request.websocket
+                && !manners.no_handshakes
+                && self.fields.find(Name::SecWebSocketAccept).is_none() =>
+            {
                 false_switch("WebSocket without Sec-WebSocket-Accept")
             }
             _ => Ok(()),
         }
     }
 }
+
+/// Of fields that may stand once, the first counts.
+fn drop_repeats(fields: &mut Fields) {
+    let mut seen = [false; SINGLES.len()];
+    fields.list.retain(|field| match SINGLES.iter().position(|single| *single == field.id) {
+        Some(at) => !std::mem::replace(&mut seen[at], true),
+        None => true,
+    });
+}
+
+const SINGLES: [Name; 8] = [
+    Name::ContentType,
+    Name::Date,
+    Name::Etag,
+    Name::Expires,
+    Name::LastModified,
+    Name::Location,
+    Name::Server,
+    Name::ContentEncoding,
+];
 
 fn is_reason(reason: &[u8]) -> bool {
     reason.iter().all(|byte| super::bytes::is_value_byte(*byte))

@@ -4,6 +4,7 @@
 //! so a head is judged the same however it is cut.
 
 use super::bytes::{is_space, is_token, is_token_byte};
+use super::manners::without_end;
 use super::{HeadError, HeadErrorKind, Limits};
 
 /// Longest method we pass on.
@@ -49,6 +50,9 @@ impl Scan {
         let seen = &head[..head.len().min(limits.head_bytes)];
         while self.at < seen.len() {
             let at = self.at;
+            if at - self.line >= limits.line_bytes {
+                return Err(line_too_long(self.lines));
+            }
             match seen[at] {
                 b'\n' => {
                     if self.end_line(seen, limits, start)? {
@@ -67,12 +71,15 @@ impl Scan {
 
     /// Judges the line that this LF ends. True if it was the empty line after the head.
     fn end_line(&mut self, seen: &[u8], limits: &Limits, start: StartLine) -> Result<bool, HeadError> {
-        let Some(b'\r') = self.before(seen) else { return Err(syntax("line ended by LF alone")) };
-        let line = &seen[self.line..self.at - 1];
+        let tolerant = limits.manners.bare_lf;
+        if !tolerant && self.before(seen) != Some(b'\r') {
+            return Err(syntax("line ended by LF alone"));
+        }
+        let line = without_end(&seen[self.line..=self.at]);
         let first = self.lines == 0;
         self.line = self.at + 1;
         match (first, line.is_empty()) {
-            (true, true) if self.at == 1 && start == StartLine::Request => return Ok(false),
+            (true, true) if (tolerant || self.at == 1) && start == StartLine::Request => return Ok(false),
             (true, true) => return Err(syntax("empty line before the head")),
             (false, true) => return Ok(true),
             (true, false) => check_start_line(line, limits, start)?,
@@ -116,10 +123,12 @@ impl Scan {
             StartLine::Status if index < 7 && byte != b"HTTP/1."[index] => {
                 Err(error(HeadErrorKind::BadVersion, "answer does not start with HTTP/1."))
             }
-            StartLine::Request if byte == b'\t' || byte >= 0x80 => {
+            StartLine::Request if byte == b'\t' || (byte >= 0x80 && !limits.manners.loose_targets) => {
                 Err(syntax("forbidden byte in the request line"))
             }
-            StartLine::Request if byte == b'\r' && self.at == 0 => Ok(()),
+            StartLine::Request if byte == b'\r' && index == 0 && (self.at == 0 || limits.manners.bare_lf) => {
+                Ok(())
+            }
             StartLine::Request if index <= METHOD_BYTES + 1 => {
                 check_method_byte(byte, &seen[self.line..self.at])
             }
@@ -206,6 +215,14 @@ pub(crate) fn field_name(line: &[u8]) -> Result<&[u8], HeadError> {
     match is_token(name) {
         true => Ok(name),
         false => Err(error(HeadErrorKind::BadName, "field name is not a token")),
+    }
+}
+
+/// `lines`: how many are complete before it.
+fn line_too_long(lines: usize) -> HeadError {
+    match lines {
+        0 => error(HeadErrorKind::TargetTooLong, "first line over its limit"),
+        _ => error(HeadErrorKind::TooBig, "field line over its limit"),
     }
 }
 

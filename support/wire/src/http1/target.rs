@@ -43,9 +43,11 @@ pub(crate) enum Form {
     Authority,
 }
 
-/// Which form is it? `*` only with OPTIONS; the authority form always and only with CONNECT.
-pub(crate) fn form(method: &[u8], target: &[u8]) -> Result<Form, HeadError> {
-    if !target.iter().all(|byte| is_target_byte(*byte)) {
+/// Which form is it? `*` only with OPTIONS; the authority form always and only with CONNECT. `loose`: fragments and bytes
+/// from 0x80 are let in.
+pub(crate) fn form(method: &[u8], target: &[u8], loose: bool) -> Result<Form, HeadError> {
+    let is_good = |byte: &u8| is_target_byte(*byte) || (loose && matches!(*byte, b'#' | 0x80..));
+    if !target.iter().all(is_good) {
         return Err(bad("forbidden byte in the target"));
     }
     if method == b"CONNECT" {
@@ -72,7 +74,8 @@ fn absolute(target: &[u8]) -> Option<Form> {
     } else {
         return None;
     };
-    let path = memchr::memchr2(b'/', b'?', &target[authority..]).map_or(target.len(), |at| at + authority);
+    let path =
+        memchr::memchr3(b'/', b'?', b'#', &target[authority..]).map_or(target.len(), |at| at + authority);
     let authority = authority + user_information(&target[authority..path]);
     let host = &target[authority..path];
     (host == b":" || is_valid_host(host)).then_some(Form::Absolute { scheme, authority, path })
@@ -89,7 +92,7 @@ fn is_tunnel_end(target: &[u8]) -> bool {
 
 /// Some servers read `\` as `/`; a route could be dodged with it. In a query it means nothing.
 fn has_backslash(target: &[u8]) -> bool {
-    memchr::memchr2(b'\\', b'?', target).is_some_and(|at| target[at] == b'\\')
+    memchr::memchr3(b'\\', b'?', b'#', target).is_some_and(|at| target[at] == b'\\')
 }
 
 fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
