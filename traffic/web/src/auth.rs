@@ -9,6 +9,16 @@ pub(crate) fn is_user(users: &Userlist, request: &RequestHead) -> bool {
     request.fields.find(Name::Authorization).is_some_and(|value| is_user_by(users, value))
 }
 
+/// Name that the request gives, whoever sent it.
+pub(crate) fn user(request: &RequestHead) -> Option<Vec<u8>> {
+    credentials(request.fields.find(Name::Authorization)?).map(|(name, _)| name)
+}
+
+/// Name and password that the request gives.
+pub(crate) fn given(request: &RequestHead) -> Option<(Vec<u8>, Vec<u8>)> {
+    credentials(request.fields.find(Name::Authorization)?)
+}
+
 fn is_user_by(users: &Userlist, authorization: &[u8]) -> bool {
     let Some((name, password)) = credentials(authorization) else { return false };
     // Every user is looked at whatever matches, so that time tells nothing.

@@ -46,6 +46,10 @@ pub(crate) struct Conn {
     pub requests: u64,
     /// End of the last response, or acceptance, on the worker's clock.
     pub since: Duration,
+    /// Acceptance on the same clock.
+    pub accepted: Duration,
+    /// How long it may be idle, when its last request said so.
+    pub idle_time: Option<Duration>,
     /// Variables that live as long as the connection.
     pub session: Variables,
     /// What it tracks in stick tables.
@@ -76,6 +80,8 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
         id,
         requests: 0,
         since: clock::now(),
+        accepted: clock::now(),
+        idle_time: None,
         session: Variables::default(),
         tracked: tables::Tracked::default(),
         generation: local.generation(),
@@ -158,6 +164,9 @@ impl Conn {
     }
 
     fn idle_time(&self) -> Option<Duration> {
+        if self.idle_time.is_some() {
+            return self.idle_time;
+        }
         let timeouts = &self.site.plan.timeouts;
         if self.requests == 0 {
             timeouts.request.or(timeouts.client)
@@ -314,6 +323,9 @@ impl Conn {
         exchange.bytes_in += work.buffer.len() as u64;
         let too_big = matches!(error.kind, HeadErrorKind::TooBig | HeadErrorKind::TargetTooLong);
         exchange.fail(if too_big { Cause::RequestTooBig } else { Cause::BadRequest });
+        if self.site.plan.hosts.is_some() {
+            return Box::pin(crate::host::refuse(self, work, exchange, error.status)).await;
+        }
         let own = answer::error_page(error.status, &exchange.pages(), None);
         exchange::say(self, work, exchange, own).await
     }
@@ -341,6 +353,14 @@ impl Conn {
         exchange.bad_request = true;
         exchange.bytes_in += work.buffer.len() as u64;
         exchange.fail(cause);
+        if self.site.plan.hosts.is_some() {
+            // Nobody is answered who never asked.
+            return match cause {
+                Cause::RequestTimeout if self.requests == 0 && work.buffer.is_empty() => After::Close,
+                Cause::RequestTimeout => Box::pin(crate::host::refuse(self, work, exchange, 408)).await,
+                _ => After::Close,
+            };
+        }
         let own = answer::error_page(cause.status(), &exchange.pages(), None);
         exchange::say(self, work, exchange, own).await
     }

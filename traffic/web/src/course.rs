@@ -58,7 +58,10 @@ impl Exchange {
 
     /// Longest silence of the client.
     pub fn client_timeout(&self) -> Option<Duration> {
-        self.said_timeout(TimeoutKind::Client).or(self.site.plan.timeouts.client)
+        match &self.visit {
+            None => self.said_timeout(TimeoutKind::Client).or(self.site.plan.timeouts.client),
+            Some(visit) => Some(visit.send_timeout()),
+        }
     }
 
     /// The number of further tries that rules set.

@@ -96,6 +96,14 @@ pub(crate) struct Exchange {
     pub client_left: bool,
     /// What rules changed about its course.
     pub course: Option<Box<Overrides>>,
+    /// Its walk through virtual hosts.
+    pub visit: Option<Box<crate::host::Visit>>,
+    /// Number of the client's connection.
+    pub connection: u64,
+    /// When that was accepted, on the worker's clock.
+    pub connected_at: Duration,
+    /// It came before the answer to the one before was sent.
+    pub pipelined: bool,
     /// The request as received, when rules changed it: method and target.
     received: Option<Box<(Vec<u8>, Vec<u8>)>>,
 }
@@ -200,6 +208,10 @@ impl Exchange {
             is_page: false,
             client_left: false,
             course: None,
+            visit: None,
+            connection: conn.id,
+            connected_at: conn.accepted,
+            pipelined: false,
             received: None,
         }
     }
@@ -323,6 +335,9 @@ impl Exchange {
 
 /// Serves the request whose head stands in `work`.
 pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
+    if conn.site.plan.hosts.is_some() {
+        return Box::pin(crate::host::serve(conn, work, exchange)).await;
+    }
     let after = answer_it(conn, work, exchange).await;
     exchange.fill_captures();
     after

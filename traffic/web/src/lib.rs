@@ -13,6 +13,7 @@ mod body;
 mod client;
 mod course;
 mod exchange;
+mod host;
 mod local;
 mod persistence;
 mod record;

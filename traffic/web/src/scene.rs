@@ -26,6 +26,7 @@ impl Facts for Scene<'_> {
                 return;
             }
             Fetch::Record(field) => return self.exchange.record(self.request, self.response, *field, each),
+            Fetch::Visit(fact) => return crate::host::each_fact(self, fact, each),
             Fetch::Cookie(name) if name.is_empty() => {
                 if let Some((_, value)) = self.cookie_pairs(false).and_then(|pairs| pairs.first().copied()) {
                     let _ = each(Value::text(value));
@@ -51,6 +52,16 @@ impl Facts for Scene<'_> {
 
     fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
         self.exchange.site.tables.look_up(lookup, value)
+    }
+
+    fn keep(&self, groups: plan::host::Groups) {
+        if let Some(visit) = self.exchange.visit.as_deref() {
+            visit.keep(groups);
+        }
+    }
+
+    fn client(&self) -> Option<std::net::IpAddr> {
+        Some(self.exchange.client.ip()?.ip())
     }
 
     fn zone_offset(&self, _unix: i64) -> i32 {

@@ -30,7 +30,7 @@ pub use proxy::{
 pub use settings::{
     AccessLog, AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, Directories, ErrorPage,
     ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, Redirects, Root, Satisfy, ServerHeader, Settings,
-    Subrequest, TryFiles, Types,
+    TryFiles, Types,
 };
 pub use step::{FileTest, Question, RewriteEnd, Step};
 
@@ -89,6 +89,4 @@ pub enum Content {
     Files,
     /// A server of a pool.
     Proxy(Arc<Proxy>),
-    /// Counters of connections, as text (`stub_status`).
-    Counters,
 }

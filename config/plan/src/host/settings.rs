@@ -1,6 +1,6 @@
 //! What counts for requests in a location, besides steps and content.
 
-use super::{Delivery, Expires, Symlinks, VariableId};
+use super::{Delivery, Expires, Symlinks};
 use crate::log::LogTarget;
 use crate::network::Network;
 use crate::rule::Template;
@@ -29,8 +29,6 @@ pub struct Settings {
     pub satisfy: Satisfy,
     /// Name and password.
     pub basic_auth: Option<Arc<BasicAuth>>,
-    /// Another request of ours decides.
-    pub subrequest: Option<Arc<Subrequest>>,
     /// Fields added to answers.
     pub headers: Arc<AnswerHeaders>,
     /// How answers leave.
@@ -202,15 +200,6 @@ pub struct BasicAuth {
     pub realm: Template,
     /// File of names and hashed passwords, read for each request.
     pub file: Template,
-}
-
-/// Another request of ours decides (`auth_request`).
-#[derive(Clone, Debug)]
-pub struct Subrequest {
-    /// Its path.
-    pub path: Box<str>,
-    /// Variables set from its answer.
-    pub sets: Vec<(VariableId, Template)>,
 }
 
 /// Fields added to answers.

@@ -16,8 +16,10 @@ pub enum Step {
         place: Place,
         /// What the path must match.
         pattern: Pattern,
-        /// The new path, with a query when a `?` is in it. Groups of the match are variables in it.
+        /// The new path, or where a redirect leads. Groups of the match are variables in it.
         to: Template,
+        /// A query of its own: what stood behind the first `?`.
+        query: Option<Template>,
         /// True when the old query is not put behind the new one.
         drops_query: bool,
         /// What follows.

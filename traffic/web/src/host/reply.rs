@@ -1,0 +1,289 @@
+//! Answers of our own in sites with virtual hosts, and what every answer gets before it leaves.
+
+use super::{Visit, text};
+use crate::answer;
+use crate::client::Conn;
+use crate::exchange::{After, Exchange};
+use crate::local::Workspace;
+use crate::scene::Scene;
+use plan::host::{AddHeader, Expires, Settings};
+use plan::rule::Template;
+use std::sync::Arc;
+use std::time::Duration;
+use tasks::clock;
+use wire::http1::{BodyFraming, ResponseHead, date, escape_html, reason_of};
+
+/// An answer of our own.
+pub(crate) struct Reply {
+    /// Status and fields of its own.
+    pub head: ResponseHead,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// The page of a failure or a redirect.
+pub(crate) fn error_page(exchange: &Exchange, status: u16) -> Reply {
+    // Statuses of ours that clients do not know are told as what they are a kind of.
+    let told = if (494..=498).contains(&status) { 400 } else { status };
+    let mut head = head(told);
+    let body = page(exchange, status);
+    if !body.is_empty() {
+        head.fields.append(b"Content-Type", b"text/html");
+    }
+    if let Some(to) = exchange.visit.as_deref().and_then(|visit| visit.redirect_to.as_deref())
+        && matches!(status, 201 | 301..=308)
+    {
+        head.fields.append(b"Location", &location(exchange, to));
+    }
+    if let Some(realm) =
+        exchange.visit.as_deref().and_then(|visit| visit.realm.as_deref()).filter(|_| status == 401)
+    {
+        let quoted: Vec<u8> = realm.iter().copied().filter(|byte| !matches!(byte, b'"' | b'\\')).collect();
+        head.fields.append(b"WWW-Authenticate", &[b"Basic realm=\"", &quoted[..], b"\""].concat());
+    }
+    Reply { head, body }
+}
+
+/// A text that the configuration says.
+pub(crate) fn said(exchange: &Exchange, status: u16, body: Vec<u8>) -> Reply {
+    let mut head = head(status);
+    if status != 204
+        && let Some(visit) = exchange.visit.as_deref()
+    {
+        let settings = &visit.location.settings;
+        head.fields.append(b"Content-Type", content_type(settings, &visit.path).as_bytes());
+    }
+    Reply { head, body: if status == 204 { Vec::new() } else { body } }
+}
+
+pub(crate) fn head(status: u16) -> ResponseHead {
+    ResponseHead::new(status, reason(status).as_bytes())
+}
+
+/// Reasons as nginx's users know them.
+fn reason(status: u16) -> &'static str {
+    match status {
+        302 => "Moved Temporarily",
+        405 => "Not Allowed",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Large",
+        416 => "Requested Range Not Satisfiable",
+        503 => "Service Temporarily Unavailable",
+        504 => "Gateway Time-out",
+        505 => "HTTP Version Not Supported",
+        _ => reason_of(status),
+    }
+}
+
+/// The built-in page; empty for statuses that have none.
+fn page(exchange: &Exchange, status: u16) -> Vec<u8> {
+    let title = match status {
+        301..=308 | 400..=429 | 500..=507 => format!("{status} {}", reason(status)),
+        494 => "400 Request Header Or Cookie Too Large".to_owned(),
+        495 => "400 The SSL certificate error".to_owned(),
+        496 => "400 No required SSL certificate was sent".to_owned(),
+        497 => "400 The plain HTTP request was sent to HTTPS port".to_owned(),
+        _ => return Vec::new(),
+    };
+    let visit = exchange.visit.as_deref();
+    let us = visit.map(|visit| visit.location.settings.server.page.clone()).unwrap_or_default();
+    let title = String::from_utf8_lossy(&escape_html(title.as_bytes())).into_owned();
+    format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
+         <hr><center>{us}</center>\r\n</body>\r\n</html>\r\n"
+    )
+    .into_bytes()
+}
+
+/// Content type by the end of the path.
+pub(crate) fn content_type<'s>(settings: &'s Settings, path: &[u8]) -> &'s str {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let extension = name.iter().rposition(|byte| *byte == b'.').map(|at| &name[at + 1..]);
+    let by_extension = &settings.types.by_extension;
+    let found = extension.and_then(|extension| by_extension.get(&*extension.to_ascii_lowercase()));
+    found.unwrap_or(&settings.types.default)
+}
+
+/// Where a redirect of ours leads, with scheme and host when wanted.
+fn location(exchange: &Exchange, to: &[u8]) -> Vec<u8> {
+    let Some(visit) = exchange.visit.as_deref() else { return to.to_vec() };
+    let redirects = visit.location.settings.redirects;
+    if !to.starts_with(b"/") || !redirects.absolute {
+        return to.to_vec();
+    }
+    let mut out = b"http://".to_vec();
+    let local = exchange.local.ip();
+    match (redirects.server_name, visit.name.is_empty(), local) {
+        (true, _, _) if !visit.host.name.is_empty() => out.extend_from_slice(visit.host.name.as_bytes()),
+        (_, false, _) => out.extend_from_slice(&visit.name),
+        (_, true, Some(local)) => out.extend_from_slice(local.ip().to_string().as_bytes()),
+        (_, true, None) => return to.to_vec(),
+    }
+    if let Some(port) = local.map(|local| local.port()).filter(|port| redirects.port && *port != 80) {
+        out.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    out.extend_from_slice(to);
+    out
+}
+
+/// What every answer gets before it leaves: the status of the failure it tells of, who we are, the date, fields of
+/// the location. The head stands in `work.response`.
+pub(crate) fn dress(exchange: &mut Exchange, work: &mut Workspace, conn: &Conn) {
+    let Some(visit) = exchange.visit.as_deref() else { return };
+    let location = Arc::clone(&visit.location);
+    let settings = &location.settings;
+    if let Some(status) = visit.failure {
+        work.response
+            .set_status(if (494..=498).contains(&status) { 400 } else { status }, reason(status).as_bytes());
+    }
+    let status = work.response.status;
+    if !settings.server.header.is_empty() {
+        work.response.fields.append(b"Server", settings.server.header.as_bytes());
+    }
+    let now = conn.local.wall_us(clock::now()).div_euclid(1_000_000).max(0) as u64;
+    work.response.fields.append(b"Date", &date::format(now));
+    let usual = matches!(status, 200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308);
+    if let Some(expires) = settings.headers.expires.as_ref().filter(|_| usual) {
+        expire(exchange, work, expires, now);
+    }
+    for field in settings.headers.add.iter().filter(|field| usual || field.always) {
+        add(exchange, work, field);
+    }
+}
+
+fn add(exchange: &Exchange, work: &mut Workspace, field: &AddHeader) {
+    let value = answer_text(exchange, work, &field.value);
+    if value.is_empty() {
+        return;
+    }
+    let name = field.name.as_bytes();
+    // These say one thing only: the configuration's word replaces another one.
+    let single = [&b"last-modified"[..], b"etag"].iter().any(|single| name.eq_ignore_ascii_case(single));
+    if single {
+        work.response.fields.remove(name);
+    }
+    work.response.fields.append(name, &value);
+}
+
+/// The text of a template that may ask for the answer.
+pub(crate) fn answer_text(exchange: &Exchange, work: &Workspace, template: &Template) -> Vec<u8> {
+    template.text(&Scene { exchange, request: &work.request, response: Some(&work.response) })
+}
+
+fn expire(exchange: &Exchange, work: &mut Workspace, expires: &Expires, now: u64) {
+    const EPOCH: &[u8] = b"Thu, 01 Jan 1970 00:00:01 GMT";
+    const LAST: &[u8] = b"Thu, 31 Dec 2037 23:55:55 GMT";
+    let (at, control): (Vec<u8>, Vec<u8>) = match expires {
+        Expires::Epoch => (EPOCH.to_vec(), b"no-cache".to_vec()),
+        Expires::Max => (LAST.to_vec(), b"max-age=315360000".to_vec()),
+        Expires::After(seconds) | Expires::AfterChange(seconds) => after(*seconds, now),
+        Expires::Daily(at) => after(i64::from(*at) - (now % 86_400) as i64, now),
+        Expires::Said(template) => {
+            let said = text(exchange, work, template);
+            match said.as_slice() {
+                b"epoch" => (EPOCH.to_vec(), b"no-cache".to_vec()),
+                b"max" => (LAST.to_vec(), b"max-age=315360000".to_vec()),
+                _ => return,
+            }
+        }
+    };
+    work.response.fields.set(b"Expires", &at);
+    work.response.fields.set(b"Cache-Control", &control);
+}
+
+fn after(seconds: i64, now: u64) -> (Vec<u8>, Vec<u8>) {
+    let at = date::format(now.saturating_add_signed(seconds)).to_vec();
+    match seconds {
+        0.. => (at, format!("max-age={seconds}").into_bytes()),
+        _ => (at, b"no-cache".to_vec()),
+    }
+}
+
+/// Sends an answer of our own.
+pub(crate) async fn send(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    reply: Reply,
+) -> After {
+    let Reply { head, body } = reply;
+    work.response = head;
+    dress(exchange, work, conn);
+    let keep = keeps(conn, work, exchange) && body_is_here(work);
+    let status = work.response.status;
+    exchange.status = Some(status);
+    let headless = work.request.method() == b"HEAD" && !exchange.bad_request;
+    let framing = match status {
+        100..=199 | 204 | 304 => BodyFraming::None,
+        _ => BodyFraming::Length(body.len() as u64),
+    };
+    let mut out = std::mem::take(&mut work.out);
+    out.clear();
+    let bodiless = headless || framing == BodyFraming::None;
+    answer::write(&work.response, &body, framing, keep, bodiless, work.request.version, &mut out);
+    if let Some(visit) = exchange.visit.as_deref_mut() {
+        visit.head_bytes = (out.len() - if bodiless { 0 } else { body.len() }) as u64;
+    }
+    let sent = conn.write_all(&out, exchange).await;
+    work.out = out;
+    settle(conn, work, exchange, sent, keep)
+}
+
+/// What becomes of the connection behind an answer of ours.
+fn settle(conn: &mut Conn, work: &mut Workspace, exchange: &Exchange, sent: bool, keep: bool) -> After {
+    let here = !exchange.bad_request && !exchange.body_spent && body_is_here(work);
+    if sent && here {
+        drop_body(work);
+    }
+    conn.idle_time = exchange.visit.as_deref().map(|visit| visit.location.settings.client.keep_alive.timeout);
+    match (sent, keep) {
+        (false, _) => After::Cut,
+        (true, true) => After::KeepAlive,
+        (true, false) if here && work.buffer.is_empty() => After::End,
+        (true, false) => After::Close,
+    }
+}
+
+/// Whether the client's connection may serve another request.
+pub(crate) fn keeps(conn: &Conn, work: &Workspace, exchange: &Exchange) -> bool {
+    let Some(visit) = exchange.visit.as_deref() else { return false };
+    let keep_alive = &visit.location.settings.client.keep_alive;
+    let agent = work.request.fields.find_str(b"user-agent").next().unwrap_or_default();
+    let has = |word: &[u8]| memchr::memmem::find(agent, word).is_some();
+    let old_browser = keep_alive.not_for_msie6
+        && work.request.method() == b"POST"
+        && (has(b"MSIE 4.") || has(b"MSIE 5.") || has(b"MSIE 6."));
+    let safari = keep_alive.not_for_safari && has(b"Safari/") && has(b"Mac OS X") && !has(b"Chrom");
+    let status = work.response.status;
+    conn.may_keep(&work.request)
+        && !exchange.bad_request
+        && !exchange.body_spent
+        && keep_alive.timeout > Duration::ZERO
+        && exchange.number < keep_alive.requests
+        && clock::now().saturating_sub(conn.accepted) < keep_alive.age
+        && !matches!(status, 400 | 413 | 414 | 500 | 501)
+        && !old_browser
+        && !safari
+}
+
+/// True when all of the request's body already lies in the buffer.
+fn body_is_here(work: &Workspace) -> bool {
+    match work.request.framing() {
+        BodyFraming::None => true,
+        BodyFraming::Length(n) => work.buffer.len() as u64 >= n,
+        BodyFraming::Chunked | BodyFraming::UntilClose => false,
+    }
+}
+
+fn drop_body(work: &mut Workspace) {
+    if let BodyFraming::Length(n) = work.request.framing() {
+        work.buffer.consume(n as usize);
+    }
+}
+
+impl Visit {
+    /// Silence of the client that is borne while we send.
+    pub fn send_timeout(&self) -> Duration {
+        self.location.settings.client.send_timeout
+    }
+}
