@@ -1,12 +1,12 @@
 //! Answers of our own in sites with virtual hosts, and what every answer gets before it leaves.
 
-use super::{Visit, text};
+use super::Visit;
 use crate::answer;
 use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
 use crate::scene::Scene;
-use plan::host::{AddHeader, Expires, Settings};
+use plan::host::{AddHeader, Settings};
 use plan::rule::Template;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +144,9 @@ pub(crate) fn dress(exchange: &mut Exchange, work: &mut Workspace, conn: &Conn) 
     work.response.fields.append(b"Date", &date::format(now));
     let usual = matches!(status, 200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308);
     if let Some(expires) = settings.headers.expires.as_ref().filter(|_| usual) {
-        expire(exchange, work, expires, now);
+        let (request, zone) = (&work.request, exchange.zone_s.into());
+        let text = |template: &Template| template.text(&Scene { exchange, request, response: None });
+        ::files::freshness::say(expires, &mut work.response.fields, now as i64, zone, text);
     }
     for field in settings.headers.add.iter().filter(|field| usual || field.always) {
         add(exchange, work, field);
@@ -168,35 +170,6 @@ fn add(exchange: &Exchange, work: &mut Workspace, field: &AddHeader) {
 /// The text of a template that may ask for the answer.
 pub(crate) fn answer_text(exchange: &Exchange, work: &Workspace, template: &Template) -> Vec<u8> {
     template.text(&Scene { exchange, request: &work.request, response: Some(&work.response) })
-}
-
-fn expire(exchange: &Exchange, work: &mut Workspace, expires: &Expires, now: u64) {
-    const EPOCH: &[u8] = b"Thu, 01 Jan 1970 00:00:01 GMT";
-    const LAST: &[u8] = b"Thu, 31 Dec 2037 23:55:55 GMT";
-    let (at, control): (Vec<u8>, Vec<u8>) = match expires {
-        Expires::Epoch => (EPOCH.to_vec(), b"no-cache".to_vec()),
-        Expires::Max => (LAST.to_vec(), b"max-age=315360000".to_vec()),
-        Expires::After(seconds) | Expires::AfterChange(seconds) => after(*seconds, now),
-        Expires::Daily(at) => after(i64::from(*at) - (now % 86_400) as i64, now),
-        Expires::Said(template) => {
-            let said = text(exchange, work, template);
-            match said.as_slice() {
-                b"epoch" => (EPOCH.to_vec(), b"no-cache".to_vec()),
-                b"max" => (LAST.to_vec(), b"max-age=315360000".to_vec()),
-                _ => return,
-            }
-        }
-    };
-    work.response.fields.set(b"Expires", &at);
-    work.response.fields.set(b"Cache-Control", &control);
-}
-
-fn after(seconds: i64, now: u64) -> (Vec<u8>, Vec<u8>) {
-    let at = date::format(now.saturating_add_signed(seconds)).to_vec();
-    match seconds {
-        0.. => (at, format!("max-age={seconds}").into_bytes()),
-        _ => (at, b"no-cache".to_vec()),
-    }
 }
 
 /// Sends an answer of our own.
