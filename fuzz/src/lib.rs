@@ -1,6 +1,7 @@
 //! What the fuzz targets check, as plain functions: `fuzz_targets/` calls them with made-up input, the test below with
 //! the seeds.
 
+pub mod cache_file;
 pub mod chunked;
 pub mod cli;
 pub mod dns;
@@ -19,6 +20,7 @@ mod tests {
 
     /// Every target with its seeds. A new target adds a line.
     const TARGETS: &[(&str, fn(&[u8]))] = &[
+        ("cache_file", crate::cache_file::check),
         ("cli", crate::cli::check),
         ("http1_request", crate::http1_request::check),
         ("http1_response", crate::http1_response::check),

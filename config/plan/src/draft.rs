@@ -1,5 +1,6 @@
 //! From what was said to what is meant.
 
+use crate::cache::CacheZone;
 use crate::limit::{ConnectionZone, RateZone};
 use crate::peers::PeerGroup;
 use crate::place::{Note, Problem, Problems};
@@ -27,6 +28,8 @@ pub struct Draft {
     pub rate_zones: Vec<RateZone>,
     /// Zones that count what is in progress for limits.
     pub connection_zones: Vec<ConnectionZone>,
+    /// Caches of answers.
+    pub caches: Vec<CacheZone>,
     /// Lists that rules use and commands may change.
     pub lists: Lists,
     /// Groups of name servers.
@@ -70,6 +73,7 @@ impl Draft {
         self.tables.extend(other.tables);
         self.rate_zones.extend(other.rate_zones);
         self.connection_zones.extend(other.connection_zones);
+        self.caches.extend(other.caches);
         self.lists.0.extend(other.lists.0);
         self.resolvers.extend(other.resolvers);
         self.peers.extend(other.peers);
@@ -85,6 +89,7 @@ impl Draft {
         self.check_sites(&mut problems);
         self.check_pools(&mut problems);
         same_names("table", self.tables.iter().map(|t| (&t.name, &t.place)), &mut problems);
+        same_names("cache", self.caches.iter().map(|c| (&c.name, &c.place)), &mut problems);
         self.check_resolvers(&mut problems);
         if problems.is_empty() { Ok(Plan { draft: self }) } else { Err(problems) }
     }
@@ -215,7 +220,12 @@ fn check_http_rules(mode: Mode, rules: &crate::rule::Rules, problems: &mut Probl
     }
 }
 
-fn same_names<'a>(kind: &str, names: impl Iterator<Item = (&'a String, &'a Place)>, problems: &mut Problems) {
+fn same_names<'a, N: AsRef<str> + ?Sized + 'a>(
+    kind: &str,
+    names: impl Iterator<Item = (&'a N, &'a Place)>,
+    problems: &mut Problems,
+) {
+    let names = names.map(|(name, place)| (name.as_ref(), place));
     let mut first: HashMap<&str, &Place> = HashMap::new();
     for (name, place) in names {
         if let Some(before) = first.insert(name, place) {

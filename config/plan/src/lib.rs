@@ -6,6 +6,7 @@
 //! which dialect it came from. Formats, error pages and defaults are data in it.
 
 pub mod alert;
+pub mod cache;
 pub mod check;
 pub mod compression;
 pub mod draft;
@@ -25,6 +26,7 @@ pub mod rule;
 pub mod site;
 pub mod table;
 
+pub use cache::{Cache, CacheStatus, CacheZone};
 pub use check::{AgentCheck, Check, Probe, Script};
 pub use draft::{Draft, Plan};
 pub use limit::{ConnectionZone, LimitStatus, Limits, RateZone};

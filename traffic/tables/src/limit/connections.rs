@@ -1,10 +1,8 @@
 //! A zone that counts what is in progress by key.
 
-use super::{cost, room, shards};
+use super::{cost, room, shard_of, shards};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// What an entry takes besides its key, bytes, as nginx counts.
@@ -13,7 +11,6 @@ const OVERHEAD: usize = 36;
 /// Numbers by key.
 pub(crate) struct Connections {
     shards: Vec<Mutex<Shard>>,
-    hasher: RandomState,
     room: u64,
 }
 
@@ -43,13 +40,13 @@ impl Connections {
     pub fn new(size: u64) -> Connections {
         let count = shards(size);
         let shards = (0..count).map(|_| Mutex::new(Shard::default())).collect();
-        Connections { shards, hasher: RandomState::new(), room: room(size) / count as u64 }
+        Connections { shards, room: room(size) / count as u64 }
     }
 
     fn shard(&self, key: &[u8]) -> &Mutex<Shard> {
         match self.shards.as_slice() {
             [one] => one,
-            many => &many[self.hasher.hash_one(key) as usize & (many.len() - 1)],
+            many => &many[shard_of(key, many.len())],
         }
     }
 

@@ -21,6 +21,7 @@ pub use rate::{Account, Verdict};
 
 use plan::limit::ZoneKey;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Longest key of a rate, bytes; requests with longer ones are not counted.
@@ -84,6 +85,13 @@ fn goes_on(before: &ZoneKey, now: &ZoneKey) -> bool {
 /// Shards of a zone of so many bytes: small zones have one, so that all of their memory is everybody's.
 fn shards(size: u64) -> usize {
     (size / (256 * 1024)).clamp(1, 16).next_power_of_two() as usize
+}
+
+/// The shard of a key among so many, a power of two.
+fn shard_of(key: &[u8], count: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish() as usize & (count - 1)
 }
 
 /// What an entry of so many bytes takes of a zone's memory: zones hold as many keys as nginx's, which gives out

@@ -1,10 +1,8 @@
 //! A zone of rates: for each key a bucket that leaks, in thousandths of a request.
 
-use super::{cost, room, shards};
+use super::{cost, room, shard_of, shards};
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// No slot.
@@ -17,7 +15,6 @@ const IDLE: u64 = 60_000;
 /// Buckets by key.
 pub(crate) struct Rates {
     shards: Vec<Mutex<Shard>>,
-    hasher: RandomState,
     room: u64,
 }
 
@@ -149,13 +146,13 @@ impl Rates {
     pub fn new(size: u64) -> Rates {
         let count = shards(size);
         let shards = (0..count).map(|_| Mutex::new(Shard::default())).collect();
-        Rates { shards, hasher: RandomState::new(), room: room(size) / count as u64 }
+        Rates { shards, room: room(size) / count as u64 }
     }
 
     fn shard(&self, key: &[u8]) -> &Mutex<Shard> {
         match self.shards.as_slice() {
             [one] => one,
-            many => &many[self.hasher.hash_one(key) as usize & (many.len() - 1)],
+            many => &many[shard_of(key, many.len())],
         }
     }
 
