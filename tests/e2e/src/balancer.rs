@@ -15,7 +15,7 @@ use crate::waiting::until;
 /// Where Debian puts HAProxy.
 const HAPROXY: &str = "/usr/sbin/haproxy";
 /// Limit for a start until all ports listen.
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A balancer program and the command line it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ impl RuntimeSocket {
     pub fn ask(&self, command: &str) -> String {
         let shown = self.path.display();
         let mut stream = UnixStream::connect(&self.path).unwrap_or_else(|e| panic!("connect {shown}: {e}"));
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(format!("{command}\n").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap_or_else(|e| panic!("{command} at {shown}: {e}"));

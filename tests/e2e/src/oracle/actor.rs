@@ -28,13 +28,11 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
+use super::PATIENCE;
 use super::escape::{Word, words};
 use crate::http::{Framing, Reader, field};
 use crate::scripted::{Seen, close_in_order, parse};
 use crate::{Port, until};
-
-/// How long an event may take to come.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server that can be stopped and started again.
 pub struct Actor {

@@ -65,8 +65,25 @@ static OWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 
 /// Any line, after the blanks of the case have their names back.
 pub fn any_line(line: &str, names: &[(String, String)]) -> String {
-    let named = names.iter().fold(line.to_owned(), |line, (value, name)| line.replace(value, name));
+    let named = names.iter().fold(line.to_owned(), |line, (value, name)| replace_whole(&line, value, name));
     OWN.iter().fold(named, |line, (pattern, to)| pattern.replace_all(&line, *to).into_owned())
+}
+
+/// Like `str::replace`, but leaves a value alone that is only a part of a longer number.
+fn replace_whole(line: &str, value: &str, name: &str) -> String {
+    let digit = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_digit());
+    let (mut named, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some(place) = rest.find(value) {
+        let (before, found) = rest.split_at(place);
+        let behind = &found[value.len()..];
+        let longer = digit(before.chars().last().or_else(|| named.chars().last()))
+            && digit(value.chars().next())
+            || digit(value.chars().last()) && digit(behind.chars().next());
+        named.push_str(before);
+        named.push_str(if longer { value } else { name });
+        rest = behind;
+    }
+    named + rest
 }
 
 /// How a header of the PROXY protocol's second version begins.
@@ -85,4 +102,23 @@ pub fn proxy_v2(header: &[u8]) -> String {
     let port = u16::from_be_bytes([rest[10], rest[11]]);
     let more = super::escape::shown(&rest[12..]);
     format!("PROXY v2 {command:#x} TCP4 {} {}:{port} {more}", address(0), address(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_line;
+
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let names = [("127.0.0.1:1234", "{{web1}}"), ("1234", "{{web1-port}}")];
+        let names = names.map(|(value, name)| (value.to_owned(), name.to_owned()));
+        assert_eq!(any_line(line, &names), expected);
+    }
+
+    #[test]
+    fn a_port_is_named_only_where_it_stands_alone() {
+        check("to 127.0.0.1:1234 and 1234", "to {{web1}} and {{web1-port}}");
+        check("id 51234, 12345, 12341234", "id 51234, 12345, 12341234");
+        check("from 127.0.0.1:12345", "from 127.0.0.1:PORT");
+    }
 }

@@ -12,19 +12,17 @@ use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::Told;
 use super::actor::{Actor, Rules};
 use super::escape::shown;
 use super::normal;
 use super::script::{Block, Command, Script};
+use super::{PATIENCE, Told};
 use crate::http::{Failure, Fields, Response};
 use crate::runtime::cell;
 use crate::{Balancer, Client, Port, Program, RuntimeSocket, Seen, cases, until};
 
-/// How long an event may take to come.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long our counters and log lines may lag behind the oracle's before they count as different.
-const LAG: Duration = Duration::from_millis(1_500);
+/// How long our counters may lag behind the oracle's before they count as different.
+const LAG: Duration = Duration::from_secs(5);
 
 /// Header fields that may differ, because HAProxy says that it is free to choose them.
 const FREE: [&str; 3] = ["date", "connection", "keep-alive"];
@@ -147,6 +145,8 @@ pub struct Stage {
     is_ours: bool,
     directory: TempDir,
     ports: BTreeMap<String, Port>,
+    /// Ports that no other story may take while this one runs, such as those where nobody listens.
+    _taken: Vec<Port>,
     servers: BTreeMap<String, Actor>,
     logs: Vec<UdpSocket>,
     lines: Vec<String>,
@@ -194,19 +194,21 @@ impl Stage {
         let program = program.called_haproxy(directory.path());
         let rules = Rules::read(&file.with_extension("srv"));
         let (mut ports, mut servers, mut logs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let (mut values, mut cli, mut closed) = (Vec::new(), None, Vec::new());
+        let (mut values, mut cli, mut taken) = (Vec::new(), None, Vec::new());
         let names = blanks(&text);
         for name in &names {
             let value = match kind(name) {
                 Kind::Port => ports.entry(name.clone()).or_insert_with(Port::free).to_string(),
                 Kind::Closed => {
-                    closed.push(Port::free());
-                    closed[closed.len() - 1].address().to_string()
+                    let port = Port::free();
+                    let address = port.address().to_string();
+                    taken.push(port);
+                    address
                 }
                 Kind::Log => {
-                    let log = UdpSocket::bind("127.0.0.1:0").unwrap();
-                    log.set_nonblocking(true).unwrap();
-                    let address = log.local_addr().unwrap().to_string();
+                    let (port, log) = syslog_socket();
+                    let address = port.address().to_string();
+                    taken.push(port);
                     logs.push(log);
                     address
                 }
@@ -238,6 +240,7 @@ impl Stage {
             is_ours,
             directory,
             ports,
+            _taken: taken,
             servers,
             logs,
             lines,
@@ -535,6 +538,16 @@ impl Stage {
         lines.push(format!("root {}", root.display()));
         Told { about: "process".to_owned(), lines }
     }
+}
+
+/// A syslog server. Its port is not one that the kernel gives to clients: `127.0.0.1:PORT` in a log line
+/// must not be taken for it.
+fn syslog_socket() -> (Port, UdpSocket) {
+    let free = std::iter::repeat_with(Port::free).take(100);
+    let mut bound = free.filter_map(|port| Some((UdpSocket::bind(port.address()).ok()?, port)));
+    let (socket, port) = bound.next().expect("a UDP port that nobody else has");
+    socket.set_nonblocking(true).unwrap();
+    (port, socket)
 }
 
 fn actor(
