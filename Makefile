@@ -9,17 +9,18 @@ CHECKOUT ?= ../haproxy
 ADVISORY_DB ?=
 # Flags of the benchmark, such as BENCH="--case log --rounds 5".
 BENCH ?=
-# Seconds for each fuzz target.
+# Seconds for each fuzz target, and the targets that `make test` runs, two at a time.
 FUZZ_SECONDS ?= 60
+FUZZED = haproxy_cfg expression cli proxy
 # The codecs play the same streams by themselves.
 ifneq ($(wildcard $(CORPUS)/index.tsv),)
 export MAINSTAY_CORPUS = $(abspath $(CORPUS))
 endif
 
 PACKAGES = haproxy nginx libnginx-mod-stream wrk redis-server postgresql chromium socat varnish \
-           curl iproute2 util-linux python3
+           curl iproute2 util-linux python3 g++
 # One program of each package tells whether it is there.
-PROGRAMS = haproxy nginx wrk redis-server psql chromium socat varnishd curl ip unshare python3
+PROGRAMS = haproxy nginx wrk redis-server psql chromium socat varnishd curl ip unshare python3 c++
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
@@ -48,6 +49,7 @@ test: tools ## Everything that must hold before a commit
 	@if [ -f "$(CORPUS)/run_raw.py" ]; \
 	 then $(CARGO) xtask corpus "$(CORPUS)" --binary "$(TARGET)/debug/mainstay"; \
 	 else echo "corpus: not there ($(CORPUS)), not played"; fi
+	$(CARGO) xtask fuzz $(FUZZED) --seconds $(FUZZ_SECONDS) --jobs 2
 
 tools: ## Peers and servers that the tests use
 	@missing=""; for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
@@ -67,7 +69,7 @@ faults: tools ## The end-to-end stories in full length against the optimised bin
 	 then E2E_FULL=1 $(CARGO) nextest run --cargo-profile quick -p e2e; \
 	 else E2E_FULL=1 $(CARGO) test --profile quick -p e2e -- --test-threads=1; fi
 
-fuzz: ## Each fuzz target for FUZZ_SECONDS
+fuzz: tools ## Each fuzz target for FUZZ_SECONDS
 	$(CARGO) xtask fuzz --seconds $(FUZZ_SECONDS)
 
 audit: ## Licences, bans, sources and known advisories of the dependencies

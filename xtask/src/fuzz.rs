@@ -33,7 +33,7 @@ const PLATFORM: &str =
 /// Longest one input may take, in seconds, on a machine that has other work.
 const INPUT_LIMIT: &str = "20";
 
-/// Builds and runs; an error names the targets that found something.
+/// Builds and runs; an error names the targets that found something, and the files with the inputs.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let folder = root.join("fuzz");
     let targets = if options.targets.is_empty() { all(&folder)? } else { options.targets.clone() };
@@ -47,7 +47,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
             println!("fuzz {target}: {}", words.lines().last().unwrap_or("no word"));
             if !output.status.success() {
                 println!("{words}");
-                found.push(target.clone());
+                found.push(format!("{target}: {}", input(&words)));
             }
         }
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(found)
@@ -63,7 +63,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     if found.is_empty() {
         Ok(())
     } else {
-        Err(format!("fuzzing found something: {}", found.join(", ")).into())
+        Err(format!("fuzzing found something:\n  {}", found.join("\n  ")).into())
     }
 }
 
@@ -101,6 +101,12 @@ fn fuzz(folder: &Path, built: &Path, target: &str, seconds: u32) -> std::io::Res
     command.arg(format!("-artifact_prefix={}/{target}-", folder.join("artifacts").display()));
     command.arg(&corpus).args(seeds(folder, target));
     command.stdin(Stdio::null()).stdout(Stdio::null()).output()
+}
+
+/// The file that the engine wrote its finding to.
+fn input(words: &str) -> &str {
+    let written = words.lines().find_map(|line| line.split_once("Test unit written to "));
+    written.map_or("it ended without an input, see above", |(_, file)| file.trim())
 }
 
 /// Inputs to begin with: those of the target, and for configurations the cases of the dialect.
