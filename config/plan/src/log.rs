@@ -65,6 +65,8 @@ pub struct LogTarget {
 pub enum LogAddress {
     /// Syslog by UDP.
     Udp(SocketAddr),
+    /// Syslog by TCP, a line each (RFC 6587, 3.4.2).
+    Tcp(SocketAddr),
     /// Syslog by unix datagram.
     Unix(PathBuf),
     /// A file that lines are appended to.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  worker 0 ─ LogQueue ┐                       ┌ UDP, unix datagram: one line each, never waits long
-//!  worker 1 ─ LogQueue ┼─ thread `log` ─ route ┼ file: whole batches
+//!  worker 1 ─ LogQueue ┼─ thread `log` ─ route ┼ file: whole batches; TCP: as far as it takes them
 //!  checks   ─ LogQueue ┘  (every 5 ms)         └ stdout, stderr, descriptor: as far as they take it
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 mod header;
 mod out;
+mod stream;
 mod writer;
 
 use crate::clock::Zone;
@@ -311,8 +312,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use plan::log::LogHeader;
-    use std::io::Read as _;
-    use std::net::UdpSocket;
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::unix::net::UnixDatagram;
     use std::path::Path;
 
@@ -403,6 +404,37 @@ mod tests {
         }
         assert_eq!(received(&socket), "<131>12\n");
         assert_eq!(received(&socket), "<132>x\n");
+        hub.stop(WAIT);
+    }
+
+    fn connection(listener: &TcpListener) -> BufReader<TcpStream> {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(WAIT)).unwrap();
+        BufReader::new(stream)
+    }
+
+    #[test]
+    fn lines_wait_for_a_server_by_tcp_that_is_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = listener.local_addr().unwrap();
+        drop(listener);
+        let hub = LogHub::start().unwrap();
+        let queue = hub.queue();
+        let route = hub.route(&[target(LogAddress::Tcp(place), LogHeader::Raw)], &identity()).unwrap();
+        queue.push(&route, Severity::Info, b"one");
+        queue.push(&route, Severity::Info, b"two");
+        assert!(hub.flush(WAIT), "what waits for a server that is away keeps nobody");
+        let listener = TcpListener::bind(place).unwrap();
+        let mut stream = connection(&listener);
+        let mut lines = String::new();
+        (0..2).for_each(|_| assert!(stream.read_line(&mut lines).unwrap() > 0));
+        assert_eq!(lines, "one\ntwo\n");
+        drop(stream);
+        queue.push(&route, Severity::Info, b"three");
+        let mut stream = connection(&listener);
+        lines.clear();
+        stream.read_line(&mut lines).unwrap();
+        assert_eq!((lines.as_str(), hub.dropped()), ("three\n", 0));
         hub.stop(WAIT);
     }
 

@@ -59,6 +59,8 @@ pub(super) enum Ports {
 pub(super) struct Read {
     /// The address.
     pub written: Written,
+    /// Whether a stream was asked for: `tcp@` or `stream+`.
+    pub stream: bool,
     /// Variables that were not set.
     pub missing: Vec<String>,
 }
@@ -67,7 +69,8 @@ pub(super) struct Read {
 pub(super) fn read(text: &str, environment: &Environment<'_>) -> Done<Read> {
     let (text, missing) = text::expand(text, &|name| environment.get(name))?;
     let written = parse(&text).map_err(Said::new)?;
-    Ok(Read { written, missing })
+    let stream = ["tcp@", "tcp4@", "tcp6@", "stream+"].iter().any(|word| text.starts_with(word));
+    Ok(Read { written, stream, missing })
 }
 
 /// The address of a host, looked up when it is a name.

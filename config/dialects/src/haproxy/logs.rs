@@ -1,6 +1,6 @@
 //! `log`, `log-format`, `log-tag` and what `option httplog` and its like choose.
 
-use super::address::{self, Host, Ports, Written};
+use super::address::{self, Ports, Written};
 use super::format;
 use super::said::{Cursor, Done, Said};
 use super::scene::{LineFormat, Log, Prefix, Scene, Shared};
@@ -156,6 +156,7 @@ fn log_address(shared: &mut Shared<'_>, text: &str, cursor: &Cursor<'_>) -> Done
         shared.note(place, format!("the variable '{name}' is not set and counts as empty"));
     }
     match read.written {
+        Written::Unix(_) if read.stream => Err(Said::not_yet("a unix stream socket as a log target")),
         Written::Unix(path) => Ok(LogAddress::Unix(PathBuf::from(path))),
         Written::Descriptor(fd) => Ok(LogAddress::Descriptor(fd)),
         Written::Abstract(_) => Err(Said::not_yet("an abstract unix socket as a log target")),
@@ -165,13 +166,10 @@ fn log_address(shared: &mut Shared<'_>, text: &str, cursor: &Cursor<'_>) -> Done
                 Ports::Range(low, high) if low == high => low,
                 _ => return Err(Said::new(format!("'{text}': a log target has one port"))),
             };
-            Ok(LogAddress::Udp(SocketAddr::new(udp_host(shared, &host)?, port)))
+            let address = SocketAddr::new(address::resolve(&host, shared.sources)?, port);
+            Ok(if read.stream { LogAddress::Tcp(address) } else { LogAddress::Udp(address) })
         }
     }
-}
-
-fn udp_host(shared: &Shared<'_>, host: &Host) -> Done<std::net::IpAddr> {
-    address::resolve(host, shared.sources)
 }
 
 /// `1:10`, `2-3:10`: (first, last, size of the round).

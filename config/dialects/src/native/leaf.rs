@@ -497,6 +497,7 @@ fn log(text: &str) -> Option<LogAddress> {
     match text.split_once(':') {
         Some(("unix", path)) => Some(LogAddress::Unix(path.into())),
         Some(("file", path)) => Some(LogAddress::File(path.into())),
+        Some(("tcp", address)) => address.parse().ok().map(LogAddress::Tcp),
         Some(("fd", number)) => number.parse().ok().map(LogAddress::Descriptor),
         _ => text.parse().ok().map(LogAddress::Udp),
     }
@@ -505,6 +506,7 @@ fn log(text: &str) -> Option<LogAddress> {
 fn log_text(address: &LogAddress) -> String {
     match address {
         LogAddress::Udp(address) => address.to_string(),
+        LogAddress::Tcp(address) => format!("tcp:{address}"),
         LogAddress::Unix(path) if path.is_absolute() => path.display().to_string(),
         LogAddress::Unix(path) => format!("unix:{}", path.display()),
         LogAddress::File(path) => format!("file:{}", path.display()),

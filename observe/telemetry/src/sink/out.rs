@@ -1,6 +1,7 @@
-//! Open targets: datagram sockets, files and pipes. Nothing here waits longer than it is told.
+//! Open targets: sockets, files and pipes. Nothing here waits longer than it is told.
 
 use super::SinkError;
+use super::stream::Stream;
 use plan::log::LogAddress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
@@ -11,10 +12,10 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Bytes that may wait for one slow pipe.
-const BACKLOG_BYTES: usize = 1 << 20;
-/// Time between tries to connect a datagram socket.
-const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes that may wait for one slow pipe or one server that is away.
+pub(super) const BACKLOG_BYTES: usize = 1 << 20;
+/// Time between tries to connect a socket.
+pub(super) const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// What a pipe that is ready takes without blocking (POSIX `PIPE_BUF` on Linux).
 const PIPE_CHUNK: usize = 4096;
 
@@ -23,7 +24,8 @@ const PIPE_CHUNK: usize = 4096;
 pub(super) enum Out {
     Udp(Link<SocketAddr, UdpSocket>),
     Unix(Link<PathBuf, UnixDatagram>),
-    Stream { file: File, pipe: bool, backlog: Vec<u8> },
+    Tcp(Stream),
+    File { file: File, pipe: bool, backlog: Vec<u8> },
 }
 
 impl Out {
@@ -31,10 +33,11 @@ impl Out {
         let stream = |what: String, file: io::Result<File>| {
             let file = file.map_err(|source| SinkError { what, source })?;
             let pipe = !file.metadata().is_ok_and(|m| m.is_file());
-            Ok(Out::Stream { file, pipe, backlog: Vec::new() })
+            Ok(Out::File { file, pipe, backlog: Vec::new() })
         };
         match address {
             LogAddress::Udp(to) => Ok(Out::Udp(Link::new(*to, connect_udp(to)))),
+            LogAddress::Tcp(to) => Ok(Out::Tcp(Stream::new(*to))),
             LogAddress::Unix(path) => Ok(Out::Unix(Link::new(path.clone(), connect_unix(path)))),
             LogAddress::File(path) => stream(format!("open log file {}", path.display()), append_to(path)),
             LogAddress::Stdout => stream("log to standard output".into(), duplicate(io::stdout())),
@@ -46,8 +49,10 @@ impl Out {
     /// Takes over what an older target of the same address still keeps.
     pub(super) fn inherit(&mut self, mut before: Out) {
         before.flush();
-        if let (Out::Stream { backlog: kept, .. }, Out::Stream { backlog, .. }) = (before, self) {
-            *backlog = kept;
+        match (before, self) {
+            (Out::File { backlog: kept, .. }, Out::File { backlog, .. }) => *backlog = kept,
+            (Out::Tcp(kept), Out::Tcp(stream)) => stream.inherit(kept),
+            _ => {}
         }
     }
 
@@ -56,7 +61,8 @@ impl Out {
         match self {
             Out::Udp(link) => link.send(connect_udp, |socket| socket.send(line), budget),
             Out::Unix(link) => link.send(|p| connect_unix(p), |socket| socket.send(line), budget),
-            Out::Stream { backlog, .. } => {
+            Out::Tcp(stream) => stream.take(line),
+            Out::File { backlog, .. } => {
                 let room = backlog.len() < BACKLOG_BYTES;
                 if room {
                     backlog.extend_from_slice(line);
@@ -68,7 +74,11 @@ impl Out {
 
     /// Writes what is kept as far as it goes without waiting; gives the lines lost.
     pub(super) fn flush(&mut self) -> u64 {
-        let Out::Stream { file, pipe, backlog } = self else { return 0 };
+        let (file, pipe, backlog) = match self {
+            Out::File { file, pipe, backlog } => (file, pipe, backlog),
+            Out::Tcp(stream) => return stream.flush(),
+            Out::Udp(_) | Out::Unix(_) => return 0,
+        };
         if backlog.is_empty() {
             return 0;
         }
@@ -85,11 +95,18 @@ impl Out {
         0
     }
 
+    /// Nothing is kept that could go out now.
     pub(super) fn is_clear(&self) -> bool {
         match self {
-            Out::Stream { backlog, .. } => backlog.is_empty(),
-            _ => true,
+            Out::File { backlog, .. } => backlog.is_empty(),
+            Out::Tcp(stream) => stream.is_clear(),
+            Out::Udp(_) | Out::Unix(_) => true,
         }
+    }
+
+    /// Lines wait for a server that is away: it is tried again from time to time.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self, Out::Tcp(stream) if stream.waits())
     }
 }
 
@@ -110,7 +127,7 @@ fn write_ready(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-fn is_writable(file: impl AsFd, wait: Duration) -> bool {
+pub(super) fn is_writable(file: impl AsFd, wait: Duration) -> bool {
     let mut fds = [PollFd::new(&file, PollFlags::OUT)];
     let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
     // An error of the descriptor also counts as ready: the write then tells it.

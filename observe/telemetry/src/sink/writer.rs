@@ -1,7 +1,7 @@
 //! The log thread: takes what is in the queues, every few milliseconds while there is something.
 
 use super::header::{Dates, Route};
-use super::out::Out;
+use super::out::{CONNECT_PAUSE, Out};
 use super::{Batch, Command, Queue, Shared, local_offset_s};
 use plan::log::LogAddress;
 use std::collections::HashMap;
@@ -71,7 +71,8 @@ impl Writer {
         self.shared.asleep.store(true, SeqCst);
         let waiting = self.shared.queues.lock().iter().any(|q| !q.batch.lock().lines.is_empty());
         if !waiting && self.shared.commands.lock().list.iter().all(|c| matches!(c, Command::Retire(_))) {
-            std::thread::park_timeout(IDLE_PAUSE);
+            let retries = self.outs.values().any(Out::waits);
+            std::thread::park_timeout(if retries { CONNECT_PAUSE } else { IDLE_PAUSE });
         }
         self.shared.asleep.store(false, SeqCst);
     }

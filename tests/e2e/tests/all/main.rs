@@ -35,4 +35,5 @@ mod reloads;
 mod robust;
 mod rotation;
 mod runtime;
+mod surroundings;
 mod tcp;

@@ -151,6 +151,7 @@ fn process() -> Process {
                 ..target(LogAddress::Udp("127.0.0.1:514".parse().unwrap()))
             },
             LogTarget { facility: 3, ..target(LogAddress::Stdout) },
+            target(LogAddress::Tcp("10.0.0.1:601".parse().unwrap())),
         ],
         log_tag: some("tag"),
         log_hostname: some(""),
