@@ -24,6 +24,7 @@ pub mod process;
 pub mod resolver;
 pub mod rule;
 pub mod site;
+pub mod smooth;
 pub mod table;
 
 pub use cache::{Cache, CacheStatus, CacheZone};

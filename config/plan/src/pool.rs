@@ -8,6 +8,7 @@ use crate::place::Place;
 use crate::resolver::Lookup;
 use crate::rule::{Condition, Expr, Rules, Template};
 use crate::site::{HttpOptions, Statistics};
+use crate::smooth::{Keep, Smooth, SmoothServer};
 use crate::table::StickRule;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,6 +62,8 @@ pub struct Pool {
     pub http: HttpOptions,
     /// Reuse of idle server connections.
     pub reuse: Reuse,
+    /// How many idle connections all servers together keep, and for how long; `None` = each server says so.
+    pub keep: Option<Keep>,
     /// Rules by phase.
     pub rules: Rules,
     /// Error pages.
@@ -138,7 +141,7 @@ pub struct Server {
     pub check: Option<Check>,
     /// Agent.
     pub agent: Option<AgentCheck>,
-    /// Share of the load, 0 … 256. 0 = no new requests.
+    /// Share of the load, 0 … 256 (with [`Balance::Smooth`] 1 … 65535). 0 = no new requests.
     pub weight: u16,
     /// Used only when no other server is usable.
     pub backup: bool,
@@ -180,6 +183,8 @@ pub struct Server {
     pub redirect_prefix: Option<String>,
     /// Tables never remember it.
     pub non_stick: bool,
+    /// What it says with [`Balance::Smooth`].
+    pub smooth: Option<Box<SmoothServer>>,
 }
 
 impl Server {
@@ -214,6 +219,7 @@ impl Server {
             max_reuse: None,
             redirect_prefix: None,
             non_stick: false,
+            smooth: None,
         }
     }
 }
@@ -319,6 +325,8 @@ pub enum Balance {
     Hash(Expr),
     /// The least loaded of so many drawn at random.
     Random(u32),
+    /// In ways that learn from failures where they happen.
+    Smooth(Box<Smooth>),
 }
 
 /// What of the URI is hashed.

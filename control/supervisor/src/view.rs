@@ -9,6 +9,7 @@ use dashboard::view::{
 use health::Checks;
 use listener::Accepting;
 use plan::pool::Balance;
+use plan::smooth::SmoothMethod;
 use plan::{Mode, ServerAddress};
 use pool::{AdminCause, AdminState, CheckReport, Pool, Server, ServerEndpoint};
 use std::sync::Arc;
@@ -171,7 +172,7 @@ fn full(process: &Process, plan: &plan::Plan, pool: &plan::Pool) -> u64 {
     sum.div_ceil(10).max(1)
 }
 
-/// HAProxy's name of a way of balancing.
+/// HAProxy's name of a way of balancing; where it has none, ours.
 fn algorithm(balance: &Balance) -> &'static str {
     match balance {
         Balance::RoundRobin => "roundrobin",
@@ -184,6 +185,13 @@ fn algorithm(balance: &Balance) -> &'static str {
         Balance::Header { .. } => "hdr",
         Balance::Hash(_) => "hash",
         Balance::Random(_) => "random",
+        Balance::Smooth(smooth) => match &smooth.method {
+            SmoothMethod::Turns => "smooth",
+            SmoothMethod::LeastConnections => "smooth-leastconn",
+            SmoothMethod::ClientNetwork => "smooth-source",
+            SmoothMethod::Key { .. } => "smooth-hash",
+            SmoothMethod::Random | SmoothMethod::RandomOfTwo => "smooth-random",
+        },
     }
 }
 

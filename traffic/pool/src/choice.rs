@@ -4,6 +4,7 @@ use crate::balance::{Ring, bounded_load, due_round, load, reduce, static_round};
 use crate::hash;
 use crate::server::Server;
 use crate::slot::{Held, Member};
+use crate::smooth::Waiter;
 use plan::pool::{Balance, HashMethod};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct Wish {
     pub tried: Tried,
     /// The worker that asks.
     pub worker: usize,
+    /// What smooth balancing needs to know.
+    pub smooth: Option<Box<Waiter>>,
 }
 
 /// A wish at the moment of choosing.
@@ -70,6 +73,8 @@ pub(crate) struct Table {
     pub usable: usize,
     /// Usable backups.
     pub usable_backups: usize,
+    /// Tries of a request with smooth balancing.
+    pub chances: u32,
     /// Weights of `servers`, together.
     pub total_weight: u32,
 }
@@ -102,7 +107,13 @@ pub(crate) trait Turns {
 impl Table {
     /// The table for what is known now.
     pub(crate) fn build(plan: &plan::Pool, all: &[Member], now_ms: u64) -> Table {
-        let mut servers = if plan.disabled { Vec::new() } else { in_use(all, plan.all_backups) };
+        // Smooth balancing chooses by itself; the table says who could be chosen, also by those who wait.
+        let smooth = matches!(plan.balance, Balance::Smooth(_));
+        let mut servers = match (plan.disabled, smooth) {
+            (true, _) => Vec::new(),
+            (false, true) => all.iter().filter(|server| server.takes_bound()).cloned().collect(),
+            (false, false) => in_use(all, plan.all_backups),
+        };
         if matches!(plan.balance, Balance::First) {
             servers.sort_by_key(|server| server.plan.id);
         }
@@ -112,7 +123,7 @@ impl Table {
         let total: u32 = servers.iter().map(|s| u32::from(s.weight())).sum();
         let usable = |backup| all.iter().filter(|s| s.plan.backup == backup && s.is_usable()).count();
         Table {
-            round: round(&plan.balance, &reduced),
+            round: if smooth { Vec::new() } else { round(&plan.balance, &reduced) },
             method: method(plan, &servers, &weights),
             limited: servers.iter().any(|s| s.is_limited()),
             empty: why_empty(plan, all),
@@ -120,6 +131,7 @@ impl Table {
             usable: if plan.disabled { 0 } else { usable(false) },
             usable_backups: if plan.disabled { 0 } else { usable(true) },
             total_weight: total,
+            chances: 0,
             servers,
             weights,
         }
@@ -333,7 +345,7 @@ fn method(plan: &plan::Pool, servers: &[Member], weights: &[u32]) -> Method {
     match &plan.balance {
         Balance::RoundRobin | Balance::StaticRoundRobin => Method::Round,
         Balance::LeastConnections => Method::Least,
-        Balance::First => Method::First,
+        Balance::First | Balance::Smooth(_) => Method::First,
         Balance::Random(draws) => Method::Draw(*draws),
         Balance::Source
         | Balance::Uri(_)
@@ -357,7 +369,8 @@ pub(crate) fn hash_of(plan: &plan::Pool, key: Option<&[u8]>) -> Option<u32> {
         | Balance::StaticRoundRobin
         | Balance::LeastConnections
         | Balance::First
-        | Balance::Random(_) => None,
+        | Balance::Random(_)
+        | Balance::Smooth(_) => None,
         Balance::Source => key.map(|octets| hash::address(plan.hash, octets)),
         _ => key.map(|key| hash::hash(plan.hash, key)),
     }

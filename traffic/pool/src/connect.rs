@@ -30,6 +30,8 @@ pub struct Connection {
     pub endpoint: ServerEndpoint,
     /// Our own address on it; `None` on a Unix socket.
     pub local_address: Option<SocketAddr>,
+    /// When it was made, on the worker's clock.
+    pub(crate) made_at: Duration,
     /// On the worker's clock.
     pub(crate) idle_since: Duration,
     /// Since when bytes nobody asked for may come.
@@ -99,6 +101,7 @@ pub async fn connect_for(
         owner: 0,
         private,
         endpoint,
+        made_at: tasks::clock::now(),
         idle_since: Duration::ZERO,
         distrusted: None,
         mark: None,

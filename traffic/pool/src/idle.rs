@@ -8,6 +8,7 @@ use crate::server::Server;
 use crate::server::State;
 use parking_lot::{Mutex, MutexGuard};
 use plan::pool::Reuse;
+use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -53,6 +54,16 @@ struct Shelf {
 impl Shelf {
     fn len(&self) -> usize {
         self.fresh.len() + self.proven.len()
+    }
+
+    fn server(&self) -> Option<&Arc<Server>> {
+        self.fresh.front().or_else(|| self.proven.front()).map(|connection| &connection.server)
+    }
+
+    /// Since when its oldest connection is idle.
+    fn oldest(&self) -> Duration {
+        let first = [&self.fresh, &self.proven].into_iter().filter_map(|list| list.front());
+        first.map(|connection| connection.idle_since).min().unwrap_or(Duration::MAX)
     }
 
     fn lists(&mut self) -> [&mut VecDeque<Connection>; 2] {
@@ -131,6 +142,7 @@ impl Idle {
                 drop_oldest(shelf);
                 self.total -= 1;
             }
+            self.keep_pool(uid);
         }
         self.keep_total(uid);
     }
@@ -153,7 +165,8 @@ impl Idle {
     /// Closes those that were idle for too long or that the server closed. Call it now and then.
     pub fn close_expired(&mut self) {
         let (now, max) = (tasks::clock::now(), self.limits.max_idle);
-        let life = |server: &Server| server.plan.idle_life.unwrap_or(max);
+        let life =
+            |server: &Server| server.plan.idle_life.or(server.keep.map(|keep| keep.idle)).unwrap_or(max);
         self.retain(|c| now.saturating_sub(c.idle_since) < life(&c.server) && is_sound(c, &c.server));
     }
 
@@ -189,6 +202,25 @@ impl Idle {
         }
     }
 
+    /// Where a pool says how many all its servers keep, the oldest one of them goes when there are more.
+    fn keep_pool(&mut self, uid: u32) {
+        let Some(server) = self.shelves.get(&uid).and_then(Shelf::server) else { return };
+        let Some(most) = server.keep.map(|keep| keep.connections as usize) else { return };
+        if self.total <= most {
+            return;
+        }
+        let home = Arc::clone(&server.pool_stats);
+        let ours =
+            |shelf: &&mut Shelf| shelf.server().is_some_and(|server| Arc::ptr_eq(&server.pool_stats, &home));
+        let shelves: SmallVec<[&mut Shelf; 16]> = self.shelves.values_mut().filter(ours).collect();
+        if shelves.iter().map(|shelf| shelf.len()).sum::<usize>() > most
+            && let Some(oldest) = shelves.into_iter().min_by_key(|shelf| shelf.oldest())
+        {
+            drop_oldest(oldest);
+            self.total -= 1;
+        }
+    }
+
     fn keep_total(&mut self, uid: u32) {
         if self.total <= self.limits.total {
             return;
@@ -219,7 +251,7 @@ fn newest(list: &mut VecDeque<Connection>, server: &Server, client: u64) -> Opti
             continue;
         }
         let connection = list.remove(at)?;
-        if is_sound(&connection, server) {
+        if !is_stale(&connection) && is_sound(&connection, server) {
             return Some(connection);
         }
     }
@@ -324,7 +356,17 @@ impl Drop for IdleMark {
 /// It was used as often as it may be, or none is kept.
 fn is_worn(connection: &Connection) -> bool {
     let plan = &connection.server.plan;
+    if let Some(keep) = &connection.server.keep {
+        let age = tasks::clock::now().saturating_sub(connection.made_at);
+        return keep.connections == 0 || connection.uses >= keep.requests || age > keep.age;
+    }
     plan.max_reuse.is_some_and(|most| connection.uses > most) || plan.idle_life == Some(Duration::ZERO)
+}
+
+/// It was idle for longer than its pool says.
+fn is_stale(connection: &Connection) -> bool {
+    let idle = || tasks::clock::now().saturating_sub(connection.idle_since);
+    connection.server.keep.is_some_and(|keep| idle() >= keep.idle)
 }
 
 fn used_by(mut connection: Connection, client: u64) -> Connection {

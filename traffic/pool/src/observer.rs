@@ -46,6 +46,8 @@ pub enum Change {
     MaxConnections(Option<u32>),
     /// Its address is another.
     Address,
+    /// It failed so often that smooth balancing passes it over for a while.
+    SitsOut,
     /// Its connections are to be cut, see [`Server::cut_count`].
     Cut,
 }

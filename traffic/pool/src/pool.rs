@@ -8,12 +8,14 @@ use crate::queue::{Entry, Lobby, WaitReason, Waiting};
 use crate::roster::{AddError, RemoveError, Roster};
 use crate::server::{AdminCause, AdminState, Household, Record, Server, ServerEndpoint};
 use crate::slot::{Member, Slot};
+use crate::smooth::{Call, Crew, Journey, Nobody, Waiter};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use plan::ServerAddress;
 use plan::pool::{Balance, HashMethod, ServerRule, ServerTarget};
 use plan::rule::Facts;
 use plan::table::ServerKey;
+use std::cell::RefCell;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,10 +30,10 @@ pub struct Pool {
     pub plan: Arc<plan::Pool>,
     /// Counters of the whole pool.
     pub stats: Arc<FlowStats>,
-    core: Arc<Core>,
-    house: Household,
+    pub(crate) core: Arc<Core>,
+    pub(crate) house: Household,
     /// Servers are added and removed one at a time.
-    changing: Mutex<()>,
+    pub(crate) changing: Mutex<()>,
 }
 
 /// A request that asks for a place.
@@ -45,6 +47,10 @@ pub struct Ask<'a> {
     pub force_bound: bool,
     /// Uids of servers that failed this request already.
     pub tried: &'a [u32],
+    /// Its way through servers with smooth balancing, the same one for all its tries.
+    pub journey: Option<&'a RefCell<Journey>>,
+    /// The value of the server that it sticks to, with smooth balancing.
+    pub hint: Option<&'a [u8]>,
     /// Index of the worker that asks.
     pub worker: usize,
     /// It may wait; otherwise it is refused when no place is free.
@@ -65,12 +71,14 @@ pub enum Admission {
 /// What tickets and servers need of a pool.
 pub(crate) struct Core {
     plan: Arc<plan::Pool>,
-    roster: ArcSwap<Roster>,
+    pub(crate) roster: ArcSwap<Roster>,
     pub(crate) stats: Arc<FlowStats>,
     pub(crate) table: ArcSwap<Table>,
     pub(crate) lobby: Arc<Lobby>,
     turn: Padded<AtomicUsize>,
     alone: Mutex<u64>,
+    /// For smooth balancing only.
+    crew: Option<Mutex<Crew>>,
     /// One table at a time is made, so that the last one made knows all.
     refreshing: Mutex<()>,
     budget: Mutex<Budget>,
@@ -115,7 +123,11 @@ impl Pool {
             Arc::new(Server::new(plan, &house, before.as_deref(), endpoint(plan, resolve)))
         };
         let servers: Vec<_> = plan.servers.iter().map(server).collect();
-        Pool::over(Arc::new(plan.clone()), &servers, house, previous)
+        let pool = Pool::over(Arc::new(plan.clone()), &servers, house, previous);
+        if let Some(previous) = previous {
+            pool.keep_instances(previous);
+        }
+        pool
     }
 
     fn over(
@@ -135,6 +147,7 @@ impl Pool {
             lobby: Arc::clone(&house.lobby),
             turn: Padded::default(),
             alone: Mutex::new(1),
+            crew: Crew::of(&plan).map(Mutex::new),
             refreshing: Mutex::new(()),
             budget: Mutex::default(),
             asked: (0..house.workers).map(|_| Padded::default()).collect(),
@@ -158,7 +171,15 @@ impl Pool {
         {
             return admission;
         }
-        self.core.admit_balanced(ask)
+        match &self.core.crew {
+            Some(crew) => self.core.admit_smooth(crew, ask),
+            None => self.core.admit_balanced(ask),
+        }
+    }
+
+    /// Tries that a request has with smooth balancing; `None` with other ways.
+    pub fn chances(&self) -> Option<u32> {
+        self.core.crew.is_some().then(|| self.core.table.load().chances)
     }
 
     /// Usable servers that are no backups.
@@ -240,6 +261,7 @@ impl Pool {
     pub fn is_dynamic(&self) -> bool {
         match self.plan.balance {
             Balance::RoundRobin | Balance::LeastConnections | Balance::First | Balance::Random(_) => true,
+            Balance::Smooth(_) => true,
             Balance::StaticRoundRobin => false,
             _ => self.plan.hash.method == HashMethod::Consistent,
         }
@@ -341,7 +363,14 @@ impl Core {
     pub(crate) fn refresh(self: &Arc<Core>) {
         let one_at_a_time = self.refreshing.lock();
         let now_ms = self.clock.now_ms();
-        let table = Table::build(&self.plan, &self.roster.load().members, now_ms);
+        let roster = self.roster.load();
+        let mut table = Table::build(&self.plan, &roster.members, now_ms);
+        if let (Some(crew), Balance::Smooth(smooth)) = (&self.crew, &self.plan.balance) {
+            let mut crew = crew.lock();
+            crew.follow(smooth, &roster.members, now_ms);
+            table.chances = crew.chances();
+        }
+        drop(roster);
         let mut record = self.record.lock();
         if record.note(!table.is_empty(), now_ms) && table.is_empty() {
             record.count_down();
@@ -367,6 +396,24 @@ impl Core {
         if slot.balanced {
             slot.server().stats.at(worker).balanced.add(1);
             self.stats.at(worker).balanced.add(1);
+        }
+    }
+
+    /// True when balancing may give this server of the table to anyone.
+    pub(crate) fn may_choose(&self, server: &Server) -> bool {
+        self.crew.is_none() || server.is_usable()
+    }
+
+    /// A server for a request that waited.
+    pub(crate) fn choose_waiting(&self, table: &Table, wish: &Wish) -> Choice {
+        let (Some(crew), Some(waiter)) = (&self.crew, &wish.smooth) else {
+            return table.choose(wish.want(), self);
+        };
+        let call = Call { key: waiter.key.as_deref(), hint: waiter.hint.as_deref(), worker: wish.worker };
+        let now = self.clock.now_ms() / 1000;
+        match crew.lock().choose(&mut waiter.journey.clone(), &call, now) {
+            Ok(server) => Choice::Entered(server),
+            Err(_) => Choice::Full(None),
         }
     }
 
@@ -415,6 +462,38 @@ impl Core {
         }
     }
 
+    fn admit_smooth(self: &Arc<Core>, crew: &Mutex<Crew>, ask: &Ask<'_>) -> Admission {
+        let table = self.table.load();
+        let now_ms = self.clock.now_ms();
+        if table.next_step_ms.is_some_and(|next| now_ms >= next) {
+            self.refresh();
+        }
+        if table.is_empty() {
+            return self.admit_without_servers(table.empty, ask);
+        }
+        let call = Call { key: ask.key, hint: ask.hint, worker: ask.worker };
+        let chosen = match ask.journey {
+            Some(journey) => crew.lock().choose(&mut journey.borrow_mut(), &call, now_ms / 1000),
+            None => crew.lock().choose(&mut Journey::default(), &call, now_ms / 1000),
+        };
+        let nobody = match chosen {
+            Ok(server) => {
+                let slot = Slot::entered(server, true);
+                self.count_choice(&slot, ask.worker);
+                return Admission::Served(slot);
+            }
+            Err(nobody) => nobody,
+        };
+        let Balance::Smooth(smooth) = &self.plan.balance else { return Admission::Refused(Cause::Internal) };
+        match (nobody, smooth.queue) {
+            (Nobody::Full, Some(most)) if ask.may_wait && self.stats.queue.now() < most => {
+                self.wait(ask, None, true, WaitReason::Full)
+            }
+            (Nobody::Full, _) => Admission::Refused(Cause::QueueFull),
+            (Nobody::None, _) => Admission::Refused(Cause::AllDown),
+        }
+    }
+
     #[cold]
     fn admit_without_servers(self: &Arc<Core>, cause: Cause, ask: &Ask<'_>) -> Admission {
         if self.plan.hold.is_some() && ask.may_wait && cause != Cause::Empty {
@@ -431,7 +510,12 @@ impl Core {
         balanced: bool,
         reason: WaitReason,
     ) -> Admission {
-        let wish = Wish { hash: hash_of(&self.plan, ask.key), tried: ask.tried.into(), worker: ask.worker };
+        let journey = ask.journey.map(|journey| journey.borrow().clone()).unwrap_or_default();
+        let tried = if self.crew.is_some() { journey.tried() } else { ask.tried }.into();
+        let smooth = self.crew.is_some().then(|| {
+            Box::new(Waiter { journey, key: ask.key.map(Box::from), hint: ask.hint.map(Box::from) })
+        });
+        let wish = Wish { hash: hash_of(&self.plan, ask.key), tried, worker: ask.worker, smooth };
         let forced = ask.force_bound && !balanced;
         let entry = Entry { wish, at, balanced, forced, reason };
         Admission::Wait(self.lobby.join(self, entry))
@@ -475,6 +559,7 @@ fn household(
         clock,
         full_connections: plan.full_connections,
         tcp_keep_alive: plan.tcp_keep_alive,
+        keep: plan.keep,
         workers,
     }
 }
@@ -483,6 +568,9 @@ fn endpoint(
     server: &plan::Server,
     resolve: &dyn Fn(&plan::Server) -> Option<SocketAddr>,
 ) -> Option<ServerEndpoint> {
+    if crate::instances::is_template(server) {
+        return None;
+    }
     match &server.address {
         ServerAddress::Tcp(address) => Some(ServerEndpoint::Tcp(*address)),
         ServerAddress::Unix(path) => Some(ServerEndpoint::Unix(path.as_path().into())),

@@ -258,7 +258,7 @@ impl Lobby {
     fn serve_any(&self, queues: &mut Queues, uid: u32, wake: &mut Wake) -> bool {
         let first = |(core, line): &(Arc<Core>, Line)| {
             let table = core.table.load();
-            let server = table.serves(uid)?.clone();
+            let server = table.serves(uid).filter(|server| core.may_choose(server))?.clone();
             let fits = |t: &&Arc<Ticket>| !t.wish.tried.contains(&uid) || !table.has_untried(&t.wish.tried);
             line.values().find(fits).map(|ticket| (ticket.number, Arc::clone(ticket), server))
         };
@@ -282,7 +282,7 @@ impl Lobby {
         let mut served = None;
         // The limits of servers may follow the load of the pool, so it leaves the queue after the choice.
         for ticket in line.values() {
-            choice = table.choose(ticket.wish.want(), &**core);
+            choice = core.choose_waiting(&table, &ticket.wish);
             if matches!(choice, Choice::Entered(_) | Choice::Full(Some(_))) {
                 served = Some(Arc::clone(ticket));
             }

@@ -5,9 +5,12 @@ use crate::observer::{Change, Observer, Outcome};
 use crate::pool::Core;
 use crate::queue::Lobby;
 use crate::report::CheckReport;
+use crate::smooth::Sitting;
 use arc_swap::ArcSwap;
+use md5::{Digest, Md5};
 use parking_lot::Mutex;
 use plan::ServerAddress;
+use plan::smooth::Keep;
 use plan::table::ServerKey;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -85,6 +88,8 @@ pub struct Server {
     pub uid: u32,
     /// What was configured.
     pub plan: plan::Server,
+    /// The configured server whose name led here.
+    pub template: Option<Arc<str>>,
     /// Name of its pool.
     pub pool_name: Arc<str>,
     /// Counters.
@@ -96,6 +101,8 @@ pub struct Server {
     clock: Clock,
     full_connections: Option<u32>,
     pub(crate) tcp_keep_alive: bool,
+    /// What the pool says about idle connections.
+    pub(crate) keep: Option<Keep>,
 }
 
 /// What is known at run time.
@@ -129,6 +136,8 @@ pub(crate) struct State {
     cut_count: AtomicU64,
     /// Idle connections that all workers keep, where somebody wants to know.
     pub(crate) idle: AtomicUsize,
+    /// Failures that make it sit out.
+    pub(crate) sitting: Sitting,
 }
 
 /// A number set at run time in place of a configured one. It counts as long as the configured one is the
@@ -225,6 +234,7 @@ pub(crate) struct Household {
     pub clock: Clock,
     pub full_connections: Option<u32>,
     pub tcp_keep_alive: bool,
+    pub keep: Option<Keep>,
     pub workers: usize,
 }
 
@@ -253,6 +263,7 @@ impl Server {
         Server {
             uid: state.uid,
             plan: plan.clone(),
+            template: None,
             pool_name: Arc::clone(&house.pool_name),
             stats: Arc::clone(&state.stats),
             pool_stats: Arc::clone(&house.pool_stats),
@@ -262,6 +273,7 @@ impl Server {
             clock: house.clock.clone(),
             full_connections: house.full_connections,
             tcp_keep_alive: house.tcp_keep_alive,
+            keep: house.keep,
         }
     }
 
@@ -455,9 +467,9 @@ impl Server {
         }
     }
 
-    /// Weight as set, 0 … 256.
+    /// Weight as set: 0 … 256, or what a pool with smooth balancing says.
     pub fn weight(&self) -> u16 {
-        u16::try_from(self.state.weight.read(self.plan.weight.into())).unwrap_or(256).min(256)
+        u16::try_from(self.state.weight.read(self.plan.weight.into())).unwrap_or(u16::MAX)
     }
 
     /// Sets the weight, at most 256. 0 = only requests bound to it.
@@ -550,6 +562,33 @@ impl Server {
         self.state.last_answer_ms.load(Relaxed)
     }
 
+    /// A place there ended, in a pool with smooth balancing.
+    pub(crate) fn place_ended(&self, failed: bool) {
+        let Some(said) = &self.plan.smooth else { return };
+        let sitting = &self.state.sitting;
+        if failed {
+            let now_ms = self.clock.now_ms();
+            if sitting.fail(said.max_fails, now_ms / 1000) {
+                self.observer.changed(self, Change::SitsOut);
+            }
+        } else if sitting.succeed(said.max_fails) && self.plan.slow_start.is_some() {
+            self.state.warm_since.store(self.clock.now_ms(), Release);
+            self.state.homes().iter().for_each(|home| home.refresh());
+        }
+    }
+
+    /// Its value in sticky cookies and routes: the one configured, or the MD5 digest of its address.
+    pub fn sid(&self) -> String {
+        if let Some(route) = self.plan.smooth.as_ref().and_then(|said| said.route.clone()) {
+            return route;
+        }
+        let address = match self.address() {
+            ServerEndpoint::Tcp(address) => address.to_string(),
+            ServerEndpoint::Unix(path) => format!("unix:{}", path.display()),
+        };
+        Md5::digest(address).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// A request or connection went so; the observer hears it.
     pub fn note_outcome(&self, outcome: Outcome) {
         self.observer.outcome(self, outcome);
@@ -604,6 +643,11 @@ impl Server {
     #[inline]
     fn raw_limit(&self) -> u32 {
         self.state.max_connections.read(self.plan.max_connections.unwrap_or(0))
+    }
+
+    /// True when it has as many requests as it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_limited() && self.limit_now().is_some_and(|limit| self.stats.current.now() >= limit)
     }
 
     /// Counts one request in unless the server is full.
@@ -747,7 +791,8 @@ impl fmt::Debug for Server {
 impl State {
     fn new(plan: &plan::Server, house: &Household, endpoint: Option<ServerEndpoint>) -> State {
         let unknown = ServerEndpoint::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
-        let disabled = if plan.disabled { 2 << shift(AdminCause::Config) } else { 0 };
+        let drained = plan.smooth.as_ref().is_some_and(|said| said.drained);
+        let disabled = if plan.disabled { 2 } else { u32::from(drained) } << shift(AdminCause::Config);
         let nameless = if endpoint.is_none() { 2 << shift(AdminCause::Resolution) } else { 0 };
         State {
             uid: next_uid(),
@@ -769,6 +814,7 @@ impl State {
             homes: Mutex::default(),
             cut_count: AtomicU64::new(0),
             idle: AtomicUsize::new(0),
+            sitting: Sitting::default(),
         }
     }
 
@@ -790,6 +836,7 @@ fn is_same(before: &plan::Server, after: &plan::Server) -> bool {
     before.name == after.name
         && before.address == after.address
         && before.disabled == after.disabled
+        && before.smooth.as_ref().map(|said| said.drained) == after.smooth.as_ref().map(|said| said.drained)
         && before.check.is_some() == after.check.is_some()
         && before.agent.is_some() == after.agent.is_some()
 }

@@ -13,13 +13,19 @@ pub struct Slot {
     server: Held,
     /// Chosen by balancing, not by persistence.
     pub balanced: bool,
+    failed: bool,
 }
 
 impl Slot {
     /// The gauges were entered before.
     #[inline]
     pub(crate) fn entered(server: Held, balanced: bool) -> Slot {
-        Slot { server, balanced }
+        Slot { server, balanced, failed: false }
+    }
+
+    /// The request failed there: smooth balancing counts it when the place ends.
+    pub fn fail(&mut self) {
+        self.failed = true;
     }
 
     /// The server.
@@ -33,6 +39,9 @@ impl Drop for Slot {
     #[inline]
     fn drop(&mut self) {
         self.server.leave();
+        if self.server.plan.smooth.is_some() {
+            self.server.place_ended(self.failed);
+        }
         if self.server.may_be_awaited() {
             self.server.lobby.offer(&self.server);
         }

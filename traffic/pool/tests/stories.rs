@@ -51,8 +51,16 @@ fn run_by_hand(plan: &plan::Pool) -> (Arc<Pool>, Arc<AtomicU64>) {
     (Arc::new(pool), now)
 }
 
-const ASK: Ask<'static> =
-    Ask { key: None, bound: None, force_bound: false, tried: &[], worker: 0, may_wait: true };
+const ASK: Ask<'static> = Ask {
+    key: None,
+    bound: None,
+    force_bound: false,
+    tried: &[],
+    journey: None,
+    hint: None,
+    worker: 0,
+    may_wait: true,
+};
 
 fn served(pool: &Arc<Pool>, ask: &Ask<'_>) -> Slot {
     match pool.admit(ask) {

@@ -9,7 +9,11 @@ use plan::listener::ProxyVersion;
 use plan::pool::Redispatch;
 use plan::rule::Facts;
 use plan::site::RouteTarget;
-use pool::{Admission, Ask, Connection, Outcome, Pool, Server, ServerEndpoint, Slot, WaitReason, Waiting};
+use plan::smooth::SmoothMethod;
+use pool::{
+    Admission, Ask, Connection, Journey, Outcome, Pool, Server, ServerEndpoint, Slot, WaitReason, Waiting,
+};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -61,6 +65,8 @@ struct Tries {
     /// The server that a stick table remembers; it is asked first.
     stuck: Option<Arc<Server>>,
     left: u32,
+    /// Its way through servers with smooth balancing.
+    journey: RefCell<Journey>,
     last: Option<Cause>,
 }
 
@@ -74,9 +80,12 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
         false => pool.chosen(&Scene { session, over: true }),
     };
     let stuck = chosen.or(stuck);
-    let mut tries = Tries { tried: Vec::new(), bound: None, stuck, left: pool.plan.retry.tries, last: None };
+    let chances = pool.chances().map_or(u32::MAX, |chances| chances.saturating_sub(1));
+    let left = pool.plan.retry.tries.min(chances);
+    let mut tries =
+        Tries { tried: Vec::new(), bound: None, stuck, left, journey: RefCell::default(), last: None };
     loop {
-        let slot = match acquire(session, pool, &tries).await {
+        let mut slot = match acquire(session, pool, &tries).await {
             Ok(slot) => slot,
             // What the last try met tells more than "no server left".
             Err(Cause::AllDown) => return Err(tries.last.unwrap_or(Cause::AllDown)),
@@ -93,7 +102,12 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
                 remember(session, pool, &server, stores);
                 return Ok(Linked { stream: session.connected(&server, connection), slot: Some(slot) });
             }
-            Err(cause) => tries.failed(session, pool, &server, cause)?,
+            Err(cause) => {
+                if cause != Cause::ClientAbortConnect {
+                    slot.fail();
+                }
+                tries.failed(session, pool, &server, cause)?;
+            }
         }
     }
 }
@@ -165,13 +179,19 @@ async fn acquire(session: &mut Session, pool: &Arc<Pool>, tries: &Tries) -> Resu
         bound: tries.bound.as_ref().or(tries.stuck.as_ref()),
         force_bound: tries.bound.is_some(),
         tried: &tries.tried,
+        journey: Some(&tries.journey),
+        hint: None,
         worker: session.local.worker.index,
         may_wait: true,
     });
     let slot = match admission {
         Admission::Served(slot) => slot,
         Admission::Refused(cause) => return Err(cause),
-        Admission::Wait(waiting) => queue(session, pool, waiting).await?,
+        Admission::Wait(waiting) => {
+            let slot = queue(session, pool, waiting).await?;
+            tries.journey.borrow_mut().note(slot.server());
+            slot
+        }
     };
     session.times.queued = Some(clock::now());
     Ok(slot)
@@ -236,15 +256,24 @@ fn proxy_header(session: &Session, server: &Server) -> Vec<u8> {
 /// The bytes that the pool's way of balancing hashes.
 fn key(session: &Session, pool: &Pool) -> Option<Vec<u8>> {
     match &pool.plan.balance {
-        Balance::Source => Some(match session.client.ip()?.ip() {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets().to_vec(),
-        }),
+        Balance::Source => client_octets(session),
+        Balance::Smooth(smooth) => match &smooth.method {
+            SmoothMethod::ClientNetwork => client_octets(session),
+            SmoothMethod::Key { key, .. } => Some(key.text(&Scene { session, over: true })),
+            _ => None,
+        },
         Balance::Hash(expr) => {
             expr.value(&Scene { session, over: true }).map(|value| value.into_text().into_owned())
         }
         _ => None,
     }
+}
+
+fn client_octets(session: &Session) -> Option<Vec<u8>> {
+    Some(match session.client.ip()?.ip() {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    })
 }
 
 fn abort_on_close(session: &Session) -> bool {

@@ -16,8 +16,10 @@ use crate::scene::Scene;
 use crate::squeeze::{self, Squeezer};
 use plan::pool::{Balance, Redispatch};
 use plan::rule::{Facts, TimeoutKind, WaitForBody};
-use pool::{Admission, Ask, Connection, Pool, Server, Slot, WaitReason};
+use plan::smooth::SmoothMethod;
+use pool::{Admission, Ask, Connection, Journey, Pool, Server, Slot, WaitReason};
 use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
@@ -54,7 +56,7 @@ pub(crate) async fn proxy(
     let mut tries = Tries::new(pool, bound, weight, exchange.said_tries());
     conn.ticket.seat().at_pool(pool.plan.id);
     loop {
-        let slot = match acquire(conn, work, exchange, pool, &tries).await {
+        let mut slot = match acquire(conn, work, exchange, pool, &tries).await {
             Ok(slot) => slot,
             Err(Cause::ClientAbortQueue) => return gone(exchange, Cause::ClientAbortQueue),
             Err(cause) => return Box::pin(fail(conn, work, exchange, tries.cause(cause))).await,
@@ -80,6 +82,9 @@ pub(crate) async fn proxy(
                 Err(failure) => failure,
             },
         };
+        if is_fault_of_server(failure.cause, work.response.status) {
+            slot.fail();
+        }
         drop(slot);
         conn.deadline.watch(None);
         let again = tries.again(pool, exchange, &server, &failure);
@@ -142,6 +147,8 @@ pub(crate) struct Tries {
     /// How much it counts that it is bound.
     weight: Weight,
     left: u32,
+    /// Its way through servers with smooth balancing.
+    journey: RefCell<Journey>,
     /// Of the last failure.
     last: Option<Cause>,
 }
@@ -173,7 +180,10 @@ impl Tries {
             stays: bound.is_some() && matches!(weight, Weight::Down | Weight::Forced),
             bound,
             weight,
-            left: said.unwrap_or(pool.plan.retry.tries),
+            left: said
+                .unwrap_or(pool.plan.retry.tries)
+                .min(pool.chances().map_or(u32::MAX, |chances| chances.saturating_sub(1))),
+            journey: RefCell::default(),
             last: None,
         }
     }
@@ -211,6 +221,9 @@ impl Tries {
         failure: &Failure,
     ) -> bool {
         self.last = Some(failure.cause);
+        if failure.cause == Cause::KeepAliveRace {
+            self.journey.get_mut().forgive(server);
+        }
         if failure.answered || self.left == 0 || !may_repeat(pool, exchange, failure) || !pool.retry_allowed()
         {
             return false;
@@ -260,6 +273,21 @@ fn may_repeat(pool: &Pool, exchange: &Exchange, failure: &Failure) -> bool {
     wanted && harmless
 }
 
+/// What smooth balancing counts against a server. An answer that says "not for you" or "not here" is none.
+fn is_fault_of_server(cause: Cause, status: u16) -> bool {
+    match cause {
+        Cause::UnwantedStatus => !matches!(status, 403 | 404),
+        Cause::ResetBeforeHead
+        | Cause::ClosedInHead
+        | Cause::InvalidHead
+        | Cause::WrongProtocol
+        | Cause::HeadTooBig
+        | Cause::Unexpected101
+        | Cause::FirstByteTimeout => true,
+        cause => is_connect_failure(cause),
+    }
+}
+
 fn is_connect_failure(cause: Cause) -> bool {
     matches!(cause, Cause::ConnectRefused | Cause::ConnectTimeout | Cause::NoRoute | Cause::ConnectFailed)
 }
@@ -281,6 +309,8 @@ async fn acquire(
             bound: tries.bound.as_ref(),
             force_bound: tries.stays,
             tried: &tries.tried,
+            journey: Some(&tries.journey),
+            hint: None,
             worker: conn.local.worker.index,
             may_wait: true,
         };
@@ -292,7 +322,9 @@ async fn acquire(
         Admission::Wait(waiting) => {
             exchange.server_queue = waiting.server_queue_place() as u32;
             exchange.pool_queue = waiting.pool_queue_place() as u32;
-            Box::pin(queue(conn, work, exchange, pool, waiting)).await?
+            let slot = Box::pin(queue(conn, work, exchange, pool, waiting)).await?;
+            tries.journey.borrow_mut().note(slot.server());
+            slot
         }
     };
     exchange.times.queued = Some(clock::now());
@@ -347,8 +379,16 @@ fn key<'k>(
         });
         found.map(Cow::Owned)
     };
+    let network = |balance: &Balance| match balance {
+        Balance::Source => true,
+        Balance::Smooth(smooth) => matches!(smooth.method, SmoothMethod::ClientNetwork),
+        _ => false,
+    };
     match &pool.plan.balance {
-        Balance::Source => Some(match scene.exchange.client.ip()?.ip() {
+        Balance::Smooth(smooth) if let SmoothMethod::Key { key, .. } = &smooth.method => {
+            Some(Cow::Owned(key.text(scene)))
+        }
+        balance if network(balance) => Some(match scene.exchange.client.ip()?.ip() {
             IpAddr::V4(v4) => {
                 memory[..4].copy_from_slice(&v4.octets());
                 Cow::Borrowed(&memory[..4])

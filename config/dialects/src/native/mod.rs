@@ -25,6 +25,7 @@ mod reader;
 mod resolver;
 mod rules;
 mod site;
+mod smooth;
 mod steps;
 mod template;
 #[cfg(test)]

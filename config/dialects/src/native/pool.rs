@@ -16,6 +16,7 @@ use plan::pool::{
     Balance, Cookie, CookieMode, HashFunction, HashKind, HashMethod, Observe, ObserveAction, ObserveLayer,
     Pool, PoolTimeouts, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress, Tracked, UriHash,
 };
+use plan::smooth::{Smooth, SmoothServer};
 use plan::{Mode, Place, Severity};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl Fieldset for Pool {
             alerts,
             http,
             reuse,
+            keep,
             rules,
             pages,
             statistics,
@@ -85,6 +87,7 @@ impl Fieldset for Pool {
         f.value("retry", retry, &Retry::default());
         f.option("hold", hold);
         f.value("reuse", reuse, &Reuse::default());
+        f.option("keep", keep);
         f.option("full_connections", full_connections);
         f.option("state_file", state_file);
         f.flag("all_backups", all_backups);
@@ -238,6 +241,7 @@ impl Fieldset for ServerForm {
             max_reuse,
             redirect_prefix,
             non_stick,
+            smooth,
         } = &mut self.server;
         f.unsaid(*non_stick, "a server that stick tables never remember");
         f.required("address", address);
@@ -263,6 +267,12 @@ impl Fieldset for ServerForm {
         f.option("idle_life", idle_life);
         f.option("max_reuse", max_reuse);
         f.option("redirect_prefix", redirect_prefix);
+        f.with(
+            "smooth",
+            smooth,
+            |node, reader| SmoothServer::read(node, reader).map(|said| Some(Box::new(said))),
+            |said, writer| said.as_ref().map(|said| said.written(writer)),
+        );
         let schedule = self.schedule.clone();
         if f.reads() {
             check.clone_from(&schedule);
@@ -273,8 +283,8 @@ impl Fieldset for ServerForm {
             None => Some(Out::word("false")),
         });
         f.option("agent", agent);
-        if *weight > 256 {
-            f.refuse("a weight is at most 256", "");
+        if *weight > 256 && smooth.is_none() {
+            f.refuse("a weight is at most 256", "with 'smooth' at the server, 65535");
         }
     }
 }
@@ -312,8 +322,9 @@ impl Form for Balance {
             }
             "hash" => Balance::Hash(Form::read(value, reader)?),
             "random" => Balance::Random(Form::read(value, reader)?),
+            "smooth" => Balance::Smooth(Box::new(Smooth::read(value, reader)?)),
             other => {
-                let hint = nearest(other, ["uri", "query", "header", "hash", "random"].into_iter());
+                let hint = nearest(other, ["uri", "query", "header", "hash", "random", "smooth"].into_iter());
                 reader.problem(
                     key.spot,
                     format!("'{other}' is no way to choose a server with more to say"),
@@ -335,6 +346,7 @@ impl Form for Balance {
             }
             Balance::Hash(expr) => one("hash", expr.written(writer)),
             Balance::Random(draws) if *draws != DRAWS => one("random", draws.written(writer)),
+            Balance::Smooth(smooth) => one("smooth", smooth.written(writer)),
             word => {
                 let same = |known: &Balance| std::mem::discriminant(known) == std::mem::discriminant(word);
                 let table = balances();

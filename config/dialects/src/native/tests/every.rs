@@ -15,6 +15,7 @@ use plan::process::{Process, RuntimeLevel, RuntimeSocket};
 use plan::resolver::*;
 use plan::rule::*;
 use plan::site::*;
+use plan::smooth::{CookieLife, Keep, Smooth, SmoothMethod, SmoothServer, Sticky, StickyCookie, StickyLearn};
 use plan::{Draft, Mode, Place};
 use regex::bytes::{Regex, RegexBuilder};
 use std::sync::Arc;
@@ -710,6 +711,14 @@ fn pools() -> Vec<Pool> {
         Balance::Hash(Expr { fetch: Fetch::Path, converters: vec![Converter::plain("lower").unwrap()] }),
         Balance::Random(2),
         Balance::Random(5),
+        smooth(SmoothMethod::Turns),
+        smooth(SmoothMethod::LeastConnections),
+        smooth(SmoothMethod::ClientNetwork),
+        smooth(SmoothMethod::Key { key: value(Fetch::Path), ring: false }),
+        smooth(SmoothMethod::Key { key: Template(vec![]), ring: true }),
+        smooth(SmoothMethod::Random),
+        smooth(SmoothMethod::RandomOfTwo),
+        Balance::Smooth(Box::new(full_smooth())),
     ] {
         add(&|pool| pool.balance = balance.clone());
     }
@@ -742,6 +751,34 @@ fn pools() -> Vec<Pool> {
         pool.retry.on = RetryOn { connect_failure: false, empty_response: false, ..RetryOn::default() };
     });
     pools
+}
+
+fn smooth(method: SmoothMethod) -> Balance {
+    Balance::Smooth(Box::new(Smooth { method, sticky: None, queue: None }))
+}
+
+fn full_smooth() -> Smooth {
+    let cookie = StickyCookie {
+        name: "route".into(),
+        domain: Some(value(Fetch::Path)),
+        path: Some("/a".into()),
+        life: Some(CookieLife::For(Duration::from_secs(3600))),
+        http_only: true,
+        secure: true,
+        same_site: Some(fixed("lax")),
+    };
+    let learn = StickyLearn {
+        zone: "z".into(),
+        max_sessions: 9,
+        timeout: Duration::from_secs(5),
+        create: vec![value(Fetch::Path)],
+        at_head: true,
+    };
+    Smooth {
+        method: SmoothMethod::Turns,
+        sticky: Some(Sticky { lookup: vec![value(Fetch::Query)], cookie: Some(cookie), learn: Some(learn) }),
+        queue: Some(7),
+    }
 }
 
 fn mail_alerts() -> plan::alert::MailAlerts {
@@ -943,6 +980,12 @@ fn full_pool() -> Pool {
             ..HttpOptions::default()
         },
         reuse: Reuse::Never,
+        keep: Some(Keep {
+            connections: 3,
+            requests: 4,
+            idle: Duration::from_secs(5),
+            age: Duration::from_secs(6),
+        }),
         rules: Rules {
             response: vec![Rule {
                 place: Place::none(),
@@ -1034,6 +1077,14 @@ fn servers(check: &Check) -> Vec<Server> {
         max_reuse: Some(5),
         redirect_prefix: some("http://x"),
         non_stick: false,
+        smooth: Some(Box::new(SmoothServer {
+            max_fails: 3,
+            window: Duration::from_secs(7),
+            drained: true,
+            route: some("a"),
+            written: "app:80".into(),
+            every_address: true,
+        })),
         ..server("a", 11, ServerAddress::Tcp("10.0.0.1:80".parse().unwrap()))
     };
     let observe = |layer, action| Some(Observe { layer, error_limit: 10, action });
