@@ -14,6 +14,8 @@ use crate::waiting::until;
 
 /// Where Debian puts HAProxy.
 const HAPROXY: &str = "/usr/sbin/haproxy";
+/// Where Debian puts nginx.
+const NGINX: &str = "/usr/sbin/nginx";
 /// Limit for a start until all ports listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -24,14 +26,17 @@ pub enum Program {
     Mainstay(PathBuf),
     /// `haproxy -db -f FILE`: the oracle, that is what people run today.
     Haproxy(PathBuf),
+    /// `nginx -p FOLDER/ -c FILE`: the oracle for an nginx.conf.
+    Nginx(PathBuf),
 }
 
 impl Program {
-    /// What the stories are about: `E2E_PROGRAM` (a HAProxy, to try the stories themselves), else
+    /// What the stories are about: `E2E_PROGRAM` (a HAProxy or nginx, to try the stories themselves), else
     /// `MAINSTAY_BIN`, else `mainstay` in the directory this test was built into.
     pub fn subject() -> Self {
-        if let Some(path) = std::env::var_os("E2E_PROGRAM") {
-            return Self::Haproxy(path.into());
+        if let Some(path) = std::env::var_os("E2E_PROGRAM").map(PathBuf::from) {
+            let is_nginx = path.file_name().is_some_and(|name| name == "nginx");
+            return if is_nginx { Self::Nginx(path) } else { Self::Haproxy(path) };
         }
         let path = std::env::var_os("MAINSTAY_BIN").map_or_else(|| built("mainstay"), PathBuf::from);
         assert!(path.exists(), "{} is missing: cargo build -p app", path.display());
@@ -44,6 +49,12 @@ impl Program {
         Self::Haproxy(HAPROXY.into())
     }
 
+    /// Debian's nginx.
+    pub fn oracle_for_nginx() -> Self {
+        assert!(Path::new(NGINX).exists(), "{NGINX} is missing: apt-get install nginx-light");
+        Self::Nginx(NGINX.into())
+    }
+
     /// Whether this is Mainstay: some promises are stronger than HAProxy's.
     pub fn is_mainstay(&self) -> bool {
         matches!(self, Self::Mainstay(_))
@@ -52,10 +63,19 @@ impl Program {
     /// The same program under the name `haproxy`, by a link in this directory: it has HAProxy's command
     /// line then, and calls itself so in its logs.
     pub fn called_haproxy(&self, directory: &Path) -> Self {
-        let (Self::Mainstay(path) | Self::Haproxy(path)) = self;
-        let link = directory.join("haproxy");
+        Self::Haproxy(self.link(directory, "haproxy"))
+    }
+
+    /// The same program under the name `nginx`.
+    pub fn called_nginx(&self, directory: &Path) -> Self {
+        Self::Nginx(self.link(directory, "nginx"))
+    }
+
+    fn link(&self, directory: &Path, name: &str) -> PathBuf {
+        let (Self::Mainstay(path) | Self::Haproxy(path) | Self::Nginx(path)) = self;
+        let link = directory.join(name);
         std::os::unix::fs::symlink(path, &link).unwrap();
-        Self::Haproxy(link)
+        link
     }
 
     /// Checks a file and gives exit status and output.
@@ -63,6 +83,7 @@ impl Program {
         let mut command = match self {
             Self::Mainstay(path) => with_arguments(path, &["check"]),
             Self::Haproxy(path) => with_arguments(path, &["-c", "-f"]),
+            Self::Nginx(path) => with_arguments(path, &["-t", "-q", "-c"]),
         };
         command.arg(file).output().unwrap()
     }
@@ -74,6 +95,11 @@ impl Program {
             // Only the master of HAProxy's master-worker mode reloads.
             Self::Haproxy(path) if reloadable => with_arguments(path, &["-W", "-f"]),
             Self::Haproxy(path) => with_arguments(path, &["-db", "-f"]),
+            Self::Nginx(path) => {
+                let mut command = with_arguments(path, &["-p"]);
+                command.arg(file.parent().unwrap()).arg("-c");
+                command
+            }
         };
         command.arg(file);
         command

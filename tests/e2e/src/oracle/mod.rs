@@ -1,26 +1,29 @@
-//! The same input to Mainstay and to Debian's HAProxy: both must do the same.
+//! The same input to Mainstay and to Debian's HAProxy or nginx: both must do the same.
 //!
 //! A case is files, and adding a case is adding files:
 //!
-//! - `NAME.cfg`, a configuration with blanks. `{{port}}`, `{{port2}}`, `{{port-any}}` are free ports;
+//! - `NAME.cfg` (HAProxy) or `NAME.conf` (nginx), a configuration with blanks. `{{port}}`, `{{port2}}`, `{{port-any}}` are free ports;
 //!   `{{log}}` is a syslog server; `{{cli}}` a path for the runtime socket; `{{dir}}` a folder of the
-//!   case's own; `{{cases}}` the folder of all cases; `{{closed}}` an address where nobody listens. Every
+//!   case's own; `{{root}}` a folder of files that are always the same (see [`tree`]); `{{cases}}` the folder of
+//!   all cases; `{{closed}}` an address where nobody listens. Every
 //!   other name, such as `{{web1}}`, is a server of ours at that address (`{{web1-port}}`: its port only).
 //! - `NAME.req`, what clients do: requests between lines of `---`, each after lines `> command`. Without
 //!   commands a request is sent on the kept connection and its answer is read. See [`script`].
 //! - `NAME.srv`, if there: what servers do that do not speak HTTP. See [`actor`]; there stands as well
 //!   what the HTTP servers do for which target.
-//! - `NAME.differs`, if there: lines that only one of the two tells, `- ` HAProxy's and `+ ` ours, below
+//! - `NAME.differs`, if there: lines that only one of the two tells, `- ` the oracle's and `+ ` ours, below
 //!   the reason in lines of `# `. What is listed and does not happen is a failure, too.
 //!
 //! Compared is what clients and servers saw and, when the configuration has `{{log}}`, the log lines, when
-//! it has `{{cli}}`, the counters of `show stat` at the end.
+//! it has `{{cli}}`, the counters of `show stat` at the end. nginx's pages are compared word for word, but for its
+//! version. What every nginx.conf here needs to run in the foreground of a test is put before it: see [`stage`].
 
 pub mod actor;
 pub mod escape;
 pub mod normal;
 pub mod script;
 pub mod stage;
+pub mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,7 +105,9 @@ fn same_when_alone(file: &Path) -> bool {
 /// What one of the two tells and the other does not, apart from what `NAME.differs` lists.
 fn differences(file: &Path) -> Vec<String> {
     let script = Script::read(&file.with_extension("req"));
-    let theirs = Stage::set(&Program::oracle(), file).play(&script, None);
+    let is_nginx = stage::is_nginx(file);
+    let oracle = if is_nginx { Program::oracle_for_nginx() } else { Program::oracle() };
+    let theirs = Stage::set(&oracle, file).play(&script, None);
     let ours = Stage::set(&Program::subject(), file).play(&script, Some(&theirs));
     let known = known(&file.with_extension("differs"));
     against_known(&only_one_tells(&theirs, &ours), known)
@@ -143,7 +148,7 @@ fn known(file: &Path) -> BTreeMap<String, usize> {
         assert!(line.starts_with("- ") || line.starts_with("+ "), "{}: {line:?}", file.display());
         *known.entry(line.to_owned()).or_default() += 1;
     }
-    // HAProxy may be the one that the stories are told of; then there is nothing to know.
+    // The oracle may be the one that the stories are told of; then there is nothing to know.
     if Program::subject().is_mainstay() { known } else { BTreeMap::new() }
 }
 

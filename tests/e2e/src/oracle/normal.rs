@@ -50,6 +50,14 @@ fn timers(field: &str) -> String {
     field.split('/').map(one).collect::<Vec<_>>().join("/")
 }
 
+/// What nginx says of itself differs between versions.
+static NGINX: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"nginx/\d+\.\d+\.\d+").unwrap());
+
+/// A line of what nginx tells, or we in its place.
+pub fn nginx_line(line: &str) -> String {
+    NGINX.replace_all(line, "nginx/VERSION").into_owned()
+}
+
 static OWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let table = [
         // Other ports are the clients' and, in answers of the runtime socket, places in memory.

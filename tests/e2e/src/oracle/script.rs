@@ -28,6 +28,10 @@
 //! > log 2             wait until so many log lines have come
 //! > cli show info     tell the answer of the runtime socket; `> do …`: do not tell it
 //! > write FILE TEXT   write this line as a file of {{dir}}
+//! > touch FILE 784111777            set the time of its last change, Unix seconds
+//! > fill FILE 100000                write so many bytes as a file of {{dir}}
+//! > folder NAME       make a folder in {{dir}}; `> link NAME TO`: a symbolic link; `> remove FILE`: away with it
+//! > file FILE         tell the lines of a file of {{dir}}, such as a log
 //! > process           tell user, group and root of the process
 //! > stats a b         compare these cells at the end, besides the usual ones; `> no-stats`: none
 //! > no-log            do not compare log lines
@@ -89,6 +93,12 @@ pub enum Command {
     Cli(String),
     Do(String),
     Write { file: String, text: String },
+    Touch { file: String, unix_s: u64 },
+    Fill { file: String, bytes: usize },
+    Folder(String),
+    Link { name: String, to: String },
+    Remove(String),
+    File(String),
     Process,
     Stats(Vec<String>),
     NoStats,
@@ -166,6 +176,12 @@ impl Command {
                 let (file, text) = rest.split_once(' ')?;
                 Self::Write { file: file.to_owned(), text: text.to_owned() }
             }
+            "touch" => Self::Touch { file: parts.next()?.to_owned(), unix_s: parts.next()?.parse().ok()? },
+            "fill" => Self::Fill { file: parts.next()?.to_owned(), bytes: parts.next()?.parse().ok()? },
+            "folder" => Self::Folder(word()?),
+            "link" => Self::Link { name: parts.next()?.to_owned(), to: parts.next()?.to_owned() },
+            "remove" => Self::Remove(word()?),
+            "file" => Self::File(word()?),
             "process" => Self::Process,
             "stats" => Self::Stats(parts.map(str::to_owned).collect()),
             "no-stats" => Self::NoStats,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use flate2::read::MultiGzDecoder;
 use rustix::net::sockopt::set_socket_linger;
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -16,8 +17,9 @@ use super::actor::{Actor, Rules};
 use super::escape::shown;
 use super::normal;
 use super::script::{Block, Command, Script};
+use super::tree;
 use super::{PATIENCE, Told};
-use crate::http::{Failure, Fields, Response};
+use crate::http::{Failure, Fields, Response, field};
 use crate::runtime::cell;
 use crate::{Balancer, Client, Port, Program, RuntimeSocket, Seen, cases, until};
 
@@ -79,13 +81,14 @@ const CELLS: [&str; 37] = [
 
 /// The text of a configuration with its blanks filled by anything, to be checked only.
 pub fn filled_by_anything(file: &Path, directory: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap();
+    let text = text_of(file);
     let values = blanks(&text).into_iter().enumerate().map(|(number, name)| {
         let port = 20_000 + number;
         let value = match kind(&name) {
             Kind::Port | Kind::ServerPort(_) => port.to_string(),
             Kind::Cases => cases::path("").display().to_string(),
             Kind::Dir => directory.display().to_string(),
+            Kind::Root => directory.join("root").display().to_string(),
             Kind::Cli => directory.join("cli").display().to_string(),
             _ => format!("127.0.0.1:{port}"),
         };
@@ -94,8 +97,29 @@ pub fn filled_by_anything(file: &Path, directory: &Path) -> String {
     fill(&text, &values.collect::<Vec<_>>())
 }
 
+/// Put before an nginx.conf: in the foreground, as whoever plays it, and with all its traces in the folder of the case.
+const NGINX_PRELUDE: &str = "daemon off; pid {{dir}}/nginx.pid; error_log {{dir}}/error.log info; ";
+/// Its worker gives up the rights of root otherwise, and then cannot enter the folder of the case.
+const NGINX_AS_ROOT: &str = "user root; ";
+
+/// Whether a case is for nginx.
+pub fn is_nginx(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "conf")
+}
+
+/// The text of a case's configuration. The prelude takes no line of its own, so that lines keep their numbers.
+fn text_of(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    if !is_nginx(file) {
+        return text;
+    }
+    let as_root = if rustix::process::geteuid().is_root() { NGINX_AS_ROOT } else { "" };
+    format!("{NGINX_PRELUDE}{as_root}{text}")
+}
+
 /// What a blank stands for.
 enum Kind {
+    Root,
     Port,
     Closed,
     Log,
@@ -110,6 +134,7 @@ fn kind(name: &str) -> Kind {
     match name {
         "cli" => Kind::Cli,
         "dir" => Kind::Dir,
+        "root" => Kind::Root,
         "cases" => Kind::Cases,
         _ if name.starts_with("port") => Kind::Port,
         _ if name.starts_with("closed") => Kind::Closed,
@@ -143,6 +168,8 @@ pub struct Stage {
     balancer: Balancer,
     /// Whether this is Mainstay, and HAProxy is what it is compared with.
     is_ours: bool,
+    /// The case is one of nginx.
+    is_nginx: bool,
     directory: TempDir,
     ports: BTreeMap<String, Port>,
     /// Ports that no other story may take while this one runs, such as those where nobody listens.
@@ -188,10 +215,13 @@ impl Clients {
 impl Stage {
     /// Starts everything.
     pub fn set(program: &Program, file: &Path) -> Self {
-        let text = fs::read_to_string(file).unwrap();
+        let text = text_of(file);
         let directory = tempfile::tempdir().unwrap();
-        let is_ours = program.is_mainstay();
-        let program = program.called_haproxy(directory.path());
+        let (is_ours, is_nginx) = (program.is_mainstay(), is_nginx(file));
+        let program = match is_nginx {
+            true => program.called_nginx(directory.path()),
+            false => program.called_haproxy(directory.path()),
+        };
         let rules = Rules::read(&file.with_extension("srv"));
         let (mut ports, mut servers, mut logs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (mut values, mut cli, mut taken) = (Vec::new(), None, Vec::new());
@@ -218,6 +248,11 @@ impl Stage {
                     path.display().to_string()
                 }
                 Kind::Dir => directory.path().display().to_string(),
+                Kind::Root => {
+                    let root = directory.path().join("root");
+                    tree::make(&root);
+                    root.display().to_string()
+                }
                 Kind::Cases => cases::path("").display().to_string(),
                 Kind::ServerPort(server) => actor(&mut servers, &server, &rules).port().to_string(),
                 Kind::Server => actor(&mut servers, name, &rules).to_string(),
@@ -225,7 +260,9 @@ impl Stage {
             values.push((name.clone(), value));
         }
         let config = fill(&text, &values);
-        let balancer = Balancer::with(&config).program(&program).ports(ports.values()).start();
+        let file_name = if is_nginx { "nginx.conf" } else { "haproxy.cfg" };
+        let start = Balancer::with(&config).file_name(file_name).program(&program);
+        let balancer = start.ports(ports.values()).start();
         if cli.is_some() {
             until("the runtime socket is there", PATIENCE, || {
                 directory.path().join("cli").exists().then_some(())
@@ -238,6 +275,7 @@ impl Stage {
         Self {
             balancer,
             is_ours,
+            is_nginx,
             directory,
             ports,
             _taken: taken,
@@ -275,7 +313,11 @@ impl Stage {
     }
 
     fn named(&self, told: Told) -> Told {
-        let lines = told.lines.iter().map(|line| normal::any_line(line, &self.names)).collect();
+        let own = |line: &String| {
+            let line = normal::any_line(line, &self.names);
+            if self.is_nginx { normal::nginx_line(&line) } else { line }
+        };
+        let lines = told.lines.iter().map(own).collect();
         Told { about: told.about, lines }
     }
 
@@ -378,6 +420,16 @@ impl Stage {
             Command::Write { file, text } => {
                 fs::write(self.directory.path().join(file), format!("{text}\n")).unwrap();
             }
+            Command::Touch { file, unix_s } => tree::touch(&self.directory.path().join(file), *unix_s),
+            Command::Fill { file, bytes } => {
+                fs::write(self.directory.path().join(file), tree::numbered(*bytes)).unwrap();
+            }
+            Command::Folder(name) => fs::create_dir_all(self.directory.path().join(name)).unwrap(),
+            Command::Link { name, to } => {
+                std::os::unix::fs::symlink(to, self.directory.path().join(name)).unwrap();
+            }
+            Command::Remove(file) => fs::remove_file(self.directory.path().join(file)).unwrap(),
+            Command::File(file) => told.push(self.file(file)),
             Command::Process => told.push(self.process()),
             Command::Stats(more) => self.cells.get_or_insert_default().extend(more.iter().cloned()),
             Command::NoStats => self.cells = None,
@@ -421,12 +473,14 @@ impl Stage {
             Err(failure) => told.answer = format!("{failure:?}"),
         }
         told.servers = self.servers.values().flat_map(Actor::news).collect();
-        free_the_words_of_pages(&mut told, method);
+        if !self.is_nginx {
+            free_the_words_of_pages(&mut told, method);
+        }
         told
     }
 
     fn told(&self, mut exchange: Exchange) -> Told {
-        if !self.is_ours && Program::subject().is_mainstay() {
+        if !self.is_ours && !self.is_nginx && Program::subject().is_mainstay() {
             as_we_say_it(&mut exchange);
         }
         let mut lines: Vec<_> = exchange.interim.iter().map(|status| format!("interim {status}")).collect();
@@ -502,9 +556,17 @@ impl Stage {
         told.push(table);
     }
 
+    /// The lines of a file, once it has some.
+    fn file(&self, name: &str) -> Told {
+        let path = self.directory.path().join(name);
+        let text = until_or_last(|| fs::read_to_string(&path).unwrap_or_default(), |text| !text.is_empty());
+        let lines = text.lines().map(normal::log_line).collect();
+        Told { about: format!("file {name}"), lines }
+    }
+
     /// Lines about traffic, servers and checks, in no order: workers write at the same time.
     fn log(&mut self) -> Told {
-        self.balancer.process.signal(Signal::USR1);
+        self.balancer.process.signal(if self.is_nginx { Signal::QUIT } else { Signal::USR1 });
         self.balancer.process.wait(PATIENCE);
         let mut lines: Vec<_> = self.log_lines().iter().map(|line| format!("log {line}")).collect();
         lines.sort();
@@ -685,13 +747,24 @@ fn free_the_words_of_pages(told: &mut Exchange, method: &str) {
     }
 }
 
+/// The body as text: unpacked when it is compressed, its beginning and a sum when it is long.
 fn body(answer: &Response) -> String {
-    let text = answer.text();
+    let packed = field(&answer.headers, "content-encoding") == Some("gzip");
+    let mut bytes = answer.body.clone();
+    if packed && !bytes.is_empty() {
+        bytes.clear();
+        if let Err(error) = MultiGzDecoder::new(&answer.body[..]).read_to_end(&mut bytes) {
+            return format!("not gzip: {error}");
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let mark = if packed { "unpacked " } else { "" };
     if text.len() <= 2_000 || text.to_lowercase().starts_with("<!doctype") {
-        return text;
+        return format!("{mark}{text}");
     }
     let start: String = text.chars().take(40).collect();
-    format!("{} bytes: {start}…", answer.body.len())
+    let sum = bytes.iter().fold(7u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    format!("{mark}{} bytes, sum {sum:x}: {start}…", bytes.len())
 }
 
 /// The head's lines end with CRLF; the body stays as it is, without the file's last line end.

@@ -157,7 +157,8 @@ fn sigint_stops_at_once() {
 fn a_link_named_haproxy_takes_its_command_line() {
     let directory = tempfile::tempdir().unwrap();
     let link = directory.path().join("haproxy");
-    let (Program::Mainstay(program) | Program::Haproxy(program)) = Program::subject();
+    let (Program::Mainstay(program) | Program::Haproxy(program) | Program::Nginx(program)) =
+        Program::subject();
     symlink(program, &link).unwrap();
     let server = Server::start("web1");
     let port = Port::free();

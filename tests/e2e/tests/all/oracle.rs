@@ -1,4 +1,4 @@
-//! The same input to Mainstay and to Debian's HAProxy: both must do the same.
+//! The same input to Mainstay and to Debian's HAProxy or nginx: both must do the same.
 //!
 //! Cases are files; `e2e::oracle` says how they are written. `ORACLE=NAME` plays only some.
 
