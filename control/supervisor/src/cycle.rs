@@ -333,6 +333,8 @@ fn http_sites(
     let mut sites = web::Sites::new();
     for (site, state) in plan.sites.iter().zip(states).filter(|(site, _)| site.mode == Mode::Http) {
         let Ways { routes, default_pool, log, line, error_line } = Ways::of(site, pools, logs);
+        let error_logs = site.hosts.iter().flat_map(|hosts| &hosts.error_logs);
+        let error_routes = error_logs.map(|targets| logs.route(targets, None)).collect();
         let running = web::Site {
             plan: site.clone(),
             stats: Arc::clone(&state.stats),
@@ -346,6 +348,7 @@ fn http_sites(
             log,
             line,
             error_line,
+            error_routes,
             process: Arc::clone(&logs.process.web),
         };
         sites.insert(site.name.clone(), Arc::new(running));

@@ -1104,18 +1104,18 @@ fn is_servers_fault(cause: Cause) -> bool {
 }
 
 /// Notices a client that goes away while it should be waiting.
-struct ClientWatch {
+pub(crate) struct ClientWatch {
     abort_on_close: bool,
     done: bool,
 }
 
 impl ClientWatch {
-    fn new(abort_on_close: bool) -> ClientWatch {
+    pub(crate) fn new(abort_on_close: bool) -> ClientWatch {
         ClientWatch { abort_on_close, done: false }
     }
 
     /// True when the client is gone. Bytes that come are kept for the next request.
-    fn poll_gone(
+    pub(crate) fn poll_gone(
         &mut self,
         cx: &mut std::task::Context<'_>,
         stream: &mut Stream,

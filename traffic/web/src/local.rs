@@ -38,6 +38,8 @@ pub struct Site {
     pub line: Line,
     /// Its line for failures, when it differs.
     pub error_line: Option<Line>,
+    /// Where lines about requests go, as its virtual hosts name them.
+    pub error_routes: Vec<LogRoute>,
     /// Things of the whole process.
     pub process: Arc<Process>,
 }

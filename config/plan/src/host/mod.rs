@@ -34,6 +34,7 @@ pub use settings::{
 };
 pub use step::{FileTest, Question, RewriteEnd, Step};
 
+use crate::log::LogTarget;
 use crate::place::Place;
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub struct Hosts {
     pub binds: Vec<HostsOfBind>,
     /// How many variables requests may set ([`VariableId`] counts up to it), with their names for messages.
     pub variables: Vec<Box<str>>,
+    /// Error logs that locations name: each goes to all of its targets that want the level of a line.
+    pub error_logs: Vec<Vec<LogTarget>>,
 }
 
 /// The hosts that share a bind.

@@ -1,6 +1,7 @@
 //! What counts for requests in a location, besides steps and content.
 
 use super::{Delivery, Expires, Symlinks};
+use crate::limit::Limits;
 use crate::log::LogTarget;
 use crate::network::Network;
 use crate::rule::Template;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub error_pages: Arc<[ErrorPage]>,
     /// Failures on the way to an error page get its error page too (`recursive_error_pages`).
     pub recursive_error_pages: bool,
+    /// How often and how many at once may ask; `None` = without limit.
+    pub limits: Option<Arc<Limits>>,
     /// Who may come in, by address.
     pub access: Arc<[AccessRule]>,
     /// Whether one way in is enough.
@@ -41,6 +44,8 @@ pub struct Settings {
     pub server: ServerHeader,
     /// Where requests are logged.
     pub logs: Arc<[AccessLog]>,
+    /// Where lines about requests go: an index into [`Hosts::error_logs`](super::Hosts::error_logs).
+    pub error_log: Option<u16>,
     /// A missing file is told in the error log.
     pub log_missing: bool,
 }

@@ -1,10 +1,10 @@
 //! Sites with virtual hosts: the walk of a request from its host to the content that answers it.
 //!
 //! ```text
-//!   Host ──► Locate ──► Enter ──► Access ──► Content ──► Reply ──► Done
-//!    ▲          ▲         │          │          │
-//!    │          └─ path ──┘          ▼          ▼
-//!    │           changed            Fail ◄──────┘
+//!   Host ──► Locate ──► Enter ──► Limits ──► Access ──► Content ──► Reply ──► Done
+//!    ▲          ▲         │          │          │          │
+//!    │          └─ path ──┘          ▼          ▼          │
+//!    │           changed            Fail ◄──────┴──────────┘
 //!    └──── internal redirect ◄───────┤ (an error page of ours)
 //!                                    └──► Reply
 //! ```
@@ -13,9 +13,11 @@
 
 mod access;
 mod files;
+mod limits;
 mod proxy;
 mod reply;
 mod steps;
+mod tell;
 mod variables;
 
 use crate::client::Conn;
@@ -74,6 +76,8 @@ pub(crate) struct Visit {
     pub peer: listener::Peer,
     /// What a name and a password are asked for.
     pub realm: Option<Vec<u8>>,
+    /// What limits decided.
+    pub limited: limits::Limited,
 }
 
 /// What happens next to a request.
@@ -84,6 +88,8 @@ pub(crate) enum Turn {
     Locate,
     /// Steps of the location.
     Enter,
+    /// Whether the client asks too often.
+    Limits,
     /// Whether the client may.
     Access,
     /// The content answers.
@@ -104,6 +110,7 @@ pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut 
             Turn::Host => steps::of_host(work, exchange),
             Turn::Locate => locate(work, exchange),
             Turn::Enter => steps::of_location(work, exchange),
+            Turn::Limits => limits::check(conn, work, exchange).await,
             Turn::Access => match access::check(work, exchange) {
                 Turn::Content => tried(work, exchange),
                 turn => turn,
@@ -165,6 +172,7 @@ fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
         id: std::cell::OnceCell::new(),
         peer: exchange.client,
         realm: None,
+        limited: limits::Limited::default(),
     });
     if let Some(groups) = groups {
         visit.keep(groups);

@@ -38,7 +38,7 @@ pub(super) fn of_location(work: &mut Workspace, exchange: &mut Exchange) -> Turn
     let Some(visit) = exchange.visit.as_deref() else { return Turn::Done(After::Close) };
     let location = Arc::clone(&visit.location);
     if location.steps.is_empty() {
-        return Turn::Access;
+        return Turn::Limits;
     }
     let mut state = State::default();
     match state.run(&location.steps, work, exchange) {
@@ -52,7 +52,7 @@ pub(super) fn of_location(work: &mut Workspace, exchange: &mut Exchange) -> Turn
             exchange.fail(Cause::Internal);
             Turn::Fail(500)
         }
-        End::Through | End::Over => Turn::Access,
+        End::Through | End::Over => Turn::Limits,
     }
 }
 

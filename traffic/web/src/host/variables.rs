@@ -98,6 +98,8 @@ impl View<'_> {
             VisitFact::Cookie(name) => Value::owned(cookie(&request.fields, name.as_bytes())?),
             VisitFact::Argument(name) => Value::text(argument(&visit.arguments, name.as_bytes())?),
             VisitFact::SentHeader(name) => Value::owned(field(&self.scene.response?.fields, name, b", ")?),
+            VisitFact::RequestLimit => Value::text(visit.limited.request?.word().as_bytes()),
+            VisitFact::ConnectionLimit => Value::text(visit.limited.connection?.word().as_bytes()),
             VisitFact::ForwardedFor => Value::owned(self.forwarded_for()),
             VisitFact::FileName => Value::owned(super::files::file_name(exchange, request, &visit.path)),
             VisitFact::Root => Value::owned(super::files::root(exchange, request)),
