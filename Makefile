@@ -5,6 +5,8 @@ CARGO ?= cargo
 CORPUS ?= ../shared/corpus
 # A checkout of HAProxy's source for `make haproxy-tests`.
 CHECKOUT ?= ../haproxy
+# A checkout of nginx-tests for `make nginx-tests`.
+NGINX_TESTS ?= $(if $(filter command line,$(origin CHECKOUT)),$(CHECKOUT),../nginx-tests)
 # A clone of the RustSec advisory database for `make audit`, where it cannot be fetched.
 ADVISORY_DB ?=
 # Flags of the benchmark, such as BENCH="--case log --rounds 5".
@@ -18,14 +20,15 @@ export MAINSTAY_CORPUS = $(abspath $(CORPUS))
 endif
 
 PACKAGES = haproxy nginx libnginx-mod-stream wrk redis-server postgresql chromium socat varnish \
-           curl iproute2 util-linux python3 g++
+           curl iproute2 util-linux python3 g++ \
+           perl libio-socket-ssl-perl libnet-ssleay-perl libprotocol-websocket-perl openssl
 # One program of each package tells whether it is there.
-PROGRAMS = haproxy nginx wrk redis-server psql chromium socat varnishd curl ip unshare python3 c++
+PROGRAMS = haproxy nginx wrk redis-server psql chromium socat varnishd curl ip unshare python3 c++ perl openssl
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: demo test tools bench faults fuzz audit corpus haproxy-tests
+.PHONY: demo test tools bench faults fuzz audit corpus haproxy-tests nginx-tests
 
 demo: ## Mainstay with an unchanged haproxy.cfg in front of three instances; one is killed under load. ONCE=1 ends then
 	@for program in $(CARGO) cc ip unshare setpriv; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
@@ -54,6 +57,8 @@ test: tools ## Everything that must hold before a commit
 tools: ## Peers and servers that the tests use
 	@missing=""; for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="$$missing nginx-stream"; \
+	 for module in IO::Socket::SSL Net::SSLeay Protocol::WebSocket; do \
+	   perl -M$$module -e 1 2>/dev/null || missing="$$missing perl:$$module"; done; \
 	 [ -z "$$missing" ] && exit 0; \
 	 if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	   apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); \
@@ -82,3 +87,7 @@ corpus: ## Hostile byte streams of CORPUS, whole and byte by byte: 0 DANGER, 0 H
 haproxy-tests: tools ## HAProxy's own tests from CHECKOUT, with our binary in its place; a skip is a failure
 	$(CARGO) build -p app
 	$(CARGO) xtask haproxy-tests "$(CHECKOUT)" --binary "$(TARGET)/debug/mainstay"
+
+nginx-tests: tools ## nginx's own tests from CHECKOUT (nginx-tests), with our binary in its place; a skip is a failure
+	$(CARGO) build -p app
+	$(CARGO) xtask nginx-tests "$(NGINX_TESTS)" --binary "$(TARGET)/debug/mainstay"

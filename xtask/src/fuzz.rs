@@ -112,7 +112,11 @@ fn input(words: &str) -> &str {
 /// Inputs to begin with: those of the target, and for configurations the cases of the dialect.
 fn seeds(folder: &Path, target: &str) -> Vec<PathBuf> {
     let own = folder.join("seeds").join(target);
-    let cases = folder.join("../config/dialects/cases/haproxy");
-    let all = [own, if target == "haproxy_cfg" { cases } else { PathBuf::new() }];
+    let cases = match target {
+        "haproxy_cfg" => folder.join("../config/dialects/cases/haproxy"),
+        "nginx_conf" => folder.join("../config/dialects/cases/nginx"),
+        _ => PathBuf::new(),
+    };
+    let all = [own, cases];
     all.into_iter().filter(|path| path.is_dir()).collect()
 }

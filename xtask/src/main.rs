@@ -8,6 +8,8 @@ mod fuzz;
 mod leaning;
 mod load;
 mod network;
+mod nginx_tests;
+mod peers;
 mod regtests;
 mod rules;
 mod source;
@@ -41,6 +43,8 @@ enum Chore {
     Corpus(corpus::Options),
     /// Run HAProxy's own tests from a checkout with our binary in its place; a skip is a failure.
     HaproxyTests(regtests::Options),
+    /// Run nginx's own tests from a checkout with our binary in its place; a skip is a failure.
+    NginxTests(nginx_tests::Options),
     /// Build the fuzz targets and run each for a while.
     Fuzz(fuzz::Options),
 }
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Chore::Corpus(options) => corpus::run(&options),
         Chore::Fuzz(options) => fuzz::run(&root(), &options),
         Chore::HaproxyTests(options) => regtests::run(&root(), &options),
+        Chore::NginxTests(options) => nginx_tests::run(&root(), &options),
     };
     outcome.map_or_else(
         |error| {

@@ -7,10 +7,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::Result;
+use crate::peers::{self, Ending, Entry, Outcome, judge, parse};
 
 /// Flags of `cargo xtask haproxy-tests`.
 #[derive(clap::Args)]
@@ -45,29 +45,6 @@ const TEST_LIMIT: &str = "10";
 /// The runner's exit code of a test that skipped itself.
 const SKIPPED: i32 = 77;
 
-/// A line of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    path: String,
-    /// Why it is known to fail.
-    reason: Option<String>,
-}
-
-/// How a test ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Ending {
-    Passed,
-    Skipped,
-    Failed,
-}
-
-struct Outcome {
-    entry: Entry,
-    ending: Ending,
-    log: String,
-    took: Duration,
-}
-
 /// Where the parts of a run are.
 struct Bench<'o> {
     options: &'o Options,
@@ -80,7 +57,7 @@ struct Bench<'o> {
 pub fn run(root: &Path, options: &Options) -> Result<()> {
     let list = root.join(&options.list);
     let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
-    let entries: Vec<Entry> = parse(&text).filter(|e| e.path.contains(&options.only)).collect();
+    let entries: Vec<Entry> = parse(&text).filter(|e| e.name.contains(&options.only)).collect();
     let folder = tempfile::Builder::new().prefix("hr").tempdir()?; // short: the length of socket paths is limited
     let program = folder.path().join("haproxy");
     let binary = fs::canonicalize(root.join(&options.binary))
@@ -88,33 +65,10 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     symlink(binary, &program)?;
     let checkout = fs::canonicalize(&options.checkout)?;
     let bench = Bench { options, checkout, program, folder: folder.path().to_path_buf() };
-    let outcomes = bench.run_all(&entries)?;
-    judge(&outcomes)
+    judge(&peers::run_all(&entries, options.jobs, |entry| bench.outcome(entry))?)
 }
 
 impl Bench<'_> {
-    /// All tests, several at once; each is told when it has ended.
-    fn run_all(&self, entries: &[Entry]) -> Result<Vec<Outcome>> {
-        let next = AtomicUsize::new(0);
-        let worker = || {
-            let mut done = Vec::new();
-            while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let outcome = self.outcome(entry)?;
-                tell(&outcome, self.options.logs);
-                done.push(outcome);
-            }
-            Ok::<_, std::io::Error>(done)
-        };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.options.jobs.max(1)).map(|_| scope.spawn(worker)).collect();
-            let mut all = Vec::new();
-            for worker in workers {
-                all.extend(worker.join().map_err(|_| "a worker panicked")??);
-            }
-            Ok(all)
-        })
-    }
-
     fn outcome(&self, entry: &Entry) -> std::io::Result<Outcome> {
         let start = Instant::now();
         let mut output = self.try_once(entry)?;
@@ -125,28 +79,23 @@ impl Bench<'_> {
             output = self.try_once(entry)?;
         }
         let log = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(Outcome { entry: entry.clone(), ending: ending(&output), log, took: start.elapsed() })
+        let outcome =
+            Outcome { entry: entry.clone(), ending: ending(&output), good: 0, log, took: start.elapsed() };
+        tell(&outcome, self.options.logs);
+        Ok(outcome)
     }
 
     /// The arguments that HAProxy's own script gives.
     fn try_once(&self, entry: &Entry) -> std::io::Result<Output> {
         Command::new(&self.options.runner)
             .args(["-b", "2097152", "-k", "-t", TEST_LIMIT])
-            .arg(&entry.path)
+            .arg(&entry.name)
             .current_dir(&self.checkout)
             .env("TMPDIR", &self.folder)
             .env("HAPROXY_PROGRAM", &self.program)
             .env("HAPROXY_ARGS", "-dM -dI -dW")
             .output()
     }
-}
-
-/// Lines of the list; `#` begins a remark.
-fn parse(text: &str) -> impl Iterator<Item = Entry> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
-        let (path, reason) = line.split_once('|').map_or((line, None), |(path, why)| (path, Some(why)));
-        Entry { path: path.trim().to_owned(), reason: reason.map(|why| why.trim().to_owned()) }
-    })
 }
 
 fn ending(output: &Output) -> Ending {
@@ -158,60 +107,12 @@ fn ending(output: &Output) -> Ending {
 }
 
 fn tell(outcome: &Outcome, logs: bool) {
-    let Outcome { entry, ending, log, took } = outcome;
-    let word = match ending {
-        Ending::Passed => "ok",
-        Ending::Skipped => "SKIP",
-        Ending::Failed => "FAIL",
-    };
-    let known = entry.reason.as_ref().map(|why| format!("  (known: {why})")).unwrap_or_default();
-    println!("{word:4} {} {:.1} s{known}", entry.path, took.as_secs_f64());
+    outcome.tell();
+    let Outcome { entry, ending, log, .. } = outcome;
     if *ending != Ending::Passed && entry.reason.is_none() {
         log.lines().filter(|line| line.starts_with("----")).take(3).for_each(|line| println!("     {line}"));
     }
     if logs && *ending == Ending::Failed {
         println!("{log}");
-    }
-}
-
-fn judge(outcomes: &[Outcome]) -> Result<()> {
-    let passed = outcomes.iter().filter(|o| o.ending == Ending::Passed).count();
-    println!("{passed} of {} passed", outcomes.len());
-    let surprises = surprises(outcomes);
-    if surprises.is_empty() { Ok(()) } else { Err(format!("not as listed: {}", surprises.join(", ")).into()) }
-}
-
-/// Tests that end otherwise than the list says.
-fn surprises(outcomes: &[Outcome]) -> Vec<&str> {
-    let surprising = |o: &&Outcome| (o.ending == Ending::Passed) == o.entry.reason.is_some();
-    outcomes.iter().filter(surprising).map(|o| o.entry.path.as_str()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome(path: &str, reason: Option<&str>, ending: Ending) -> Outcome {
-        let entry = Entry { path: path.into(), reason: reason.map(str::to_owned) };
-        Outcome { entry, ending, log: String::new(), took: Duration::ZERO }
-    }
-
-    #[test]
-    fn a_list_is_names_and_reasons() {
-        let found: Vec<Entry> = parse("# remark\n\na.vtc\nb.vtc | needs HTTP/2\n").collect();
-        assert_eq!(found[0], Entry { path: "a.vtc".into(), reason: None });
-        assert_eq!(found[1], Entry { path: "b.vtc".into(), reason: Some("needs HTTP/2".into()) });
-    }
-
-    #[test]
-    fn a_skip_is_a_failure_and_a_pass_against_the_list_is_one_too() {
-        let outcomes = [
-            outcome("good", None, Ending::Passed),
-            outcome("skipped", None, Ending::Skipped),
-            outcome("failed", None, Ending::Failed),
-            outcome("known", Some("TLS"), Ending::Skipped),
-            outcome("mended", Some("TLS"), Ending::Passed),
-        ];
-        assert_eq!(surprises(&outcomes), ["skipped", "failed", "mended"]);
     }
 }
