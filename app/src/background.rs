@@ -1,4 +1,4 @@
-//! Leaving the foreground, for HAProxy's `-D` and `daemon`: the program starts itself once more and waits until
+//! Leaving the foreground, for HAProxy's `-D` and `daemon` and nginx's `daemon on`: the program starts itself once more and waits until
 //! that child is ready or has said why it is not.
 
 use crate::say;
@@ -14,21 +14,21 @@ pub fn is_child() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
-/// Starts the child with the same arguments; exit 0 once it is ready, 1 with its words otherwise.
-pub fn start() -> ExitCode {
-    match spawn() {
+/// Starts the child with the same arguments, called by `name`; exit 0 once it is ready, 1 with its words otherwise.
+pub fn start(name: &str) -> ExitCode {
+    match spawn(name) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            say::err(&format!("haproxy: start in the background: {error}"));
+            say::err(&format!("{name}: start in the background: {error}"));
             ExitCode::from(1)
         }
     }
 }
 
-fn spawn() -> std::io::Result<bool> {
+fn spawn(name: &str) -> std::io::Result<bool> {
     let mut child = Command::new(std::env::current_exe()?)
-        .arg0("haproxy")
+        .arg0(name)
         .args(std::env::args_os().skip(1))
         .env(MARK, "1")
         .stdin(Stdio::null())

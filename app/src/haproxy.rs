@@ -3,7 +3,7 @@
 use crate::{alerts, background, run, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use supervisor::{Input, Options, Replaces};
+use supervisor::{Input, Manner, Options, Replaces};
 
 /// Version whose language is spoken, as `-v` and `-cc` tell it.
 const VERSION: &str = dialects::haproxy::VERSION;
@@ -64,7 +64,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         Asked { version: Some(detail), .. } => version(detail),
         Asked { condition: Some(condition), .. } => evaluate(&condition),
         asked if asked.check => check(&asked),
-        asked if leaves_foreground(&asked) => background::start(),
+        asked if leaves_foreground(&asked) => background::start("haproxy"),
         asked => start(asked),
     }
 }
@@ -171,7 +171,7 @@ fn start(asked: Asked) -> ExitCode {
         input: input(&asked),
         name: "haproxy".into(),
         pid_file: asked.pid_file,
-        terminate_at_once: true,
+        manner: Manner::HAPROXY,
         max_connections: asked.max_connections,
         quiet: asked.quiet,
     };

@@ -1,6 +1,6 @@
 //! The binary `mainstay`: command line and wiring, one file per subcommand.
 //!
-//! Called through a link named `haproxy` it takes HAProxy's command line instead.
+//! Called through a link named `haproxy` or `nginx` it takes the command line of that program instead.
 //! Exit codes: 0 done or valid · 1 problems in the configuration or at the start · 2 wrong usage.
 
 mod alerts;
@@ -8,6 +8,7 @@ mod background;
 mod check;
 mod convert;
 mod haproxy;
+mod nginx;
 mod run;
 mod say;
 
@@ -74,6 +75,9 @@ fn main() -> ExitCode {
     let name = arguments.next().map(PathBuf::from).unwrap_or_default();
     if name.file_name() == Some(Path::new("haproxy").as_os_str()) {
         return haproxy::main(arguments.map(|a| a.to_string_lossy().into_owned()));
+    }
+    if name.file_name() == Some(Path::new("nginx").as_os_str()) {
+        return nginx::main(arguments.map(|a| a.to_string_lossy().into_owned()));
     }
     match Cli::parse().command {
         Command::Run(files) => run::run(files.input()),

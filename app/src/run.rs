@@ -10,7 +10,7 @@ pub fn run(input: Input) -> ExitCode {
 }
 
 /// Runs with these options; `tell` says what problems refuse the start.
-pub fn with(options: &Options, tell: fn(&[plan::Problem])) -> ExitCode {
+pub fn with(options: &Options, tell: impl FnOnce(&[plan::Problem])) -> ExitCode {
     match supervisor::run(options) {
         Outcome::Stopped => ExitCode::SUCCESS,
         // As a shell tells of a signal.

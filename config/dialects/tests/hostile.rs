@@ -13,24 +13,28 @@ impl Numbers {
     }
 }
 
-fn cases() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/haproxy");
+fn cases(dialect: &str, kind: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(dialect);
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
-    let is_case = |p: &&std::path::PathBuf| p.extension().is_some_and(|e| e == "cfg");
+    let is_case = |p: &&std::path::PathBuf| p.extension().is_some_and(|e| e == kind);
     paths.iter().filter(is_case).map(|p| std::fs::read(p).unwrap()).collect()
 }
 
 #[test]
 fn mutated_cases_never_panic() {
-    let cases = cases();
+    play(&cases("haproxy", "cfg"), dialects::read_any);
+    play(&cases("nginx", "conf"), dialects::read_any_nginx);
+}
+
+fn play(cases: &[Vec<u8>], read: fn(&[u8])) {
     let mut numbers = Numbers(1);
     for round in 0..400 {
         let mut bytes = cases[round % cases.len()].clone();
         for _ in 0..1 + numbers.below(20) {
-            mutate(&mut bytes, &mut numbers, &cases);
+            mutate(&mut bytes, &mut numbers, cases);
         }
-        dialects::read_any(&bytes);
+        read(&bytes);
     }
 }
 
@@ -107,5 +111,20 @@ fn expensive_inputs_end_soon() {
     ];
     for input in &inputs {
         dialects::read_any(input.as_bytes());
+    }
+    let inputs = [
+        "http{".repeat(100_000),
+        "pid a;".repeat(200_000),
+        "user a;\n".repeat(100_000) + "x;",
+        "a ".repeat(500_000),
+        format!("pid {};", "x".repeat(1 << 20)),
+        format!("events {{ {} }}", "debug_connection 10.0.0.0/8;".repeat(50_000)),
+        format!("worker_shutdown_timeout {};", "1s".repeat(1000)),
+        "x_by_lua_block {".repeat(50_000),
+        "include *;".repeat(50_000),
+        "\"\\".repeat(1 << 19),
+    ];
+    for input in &inputs {
+        dialects::read_any_nginx(input.as_bytes());
     }
 }

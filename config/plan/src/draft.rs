@@ -59,6 +59,12 @@ impl std::ops::Deref for Plan {
 }
 
 impl Plan {
+    /// Targets of all logs: the process's, the sites' and the pools'.
+    pub fn log_files(&self) -> impl Iterator<Item = &crate::LogAddress> {
+        let sites = self.draft.sites.iter().flat_map(|site| &site.log.targets);
+        self.draft.process.logs.iter().chain(sites).map(|target| &target.address)
+    }
+
     /// What was said, to add to it and resolve again.
     pub fn into_draft(self) -> Draft {
         self.draft

@@ -46,6 +46,8 @@ pub struct Process {
     pub description: Option<String>,
     /// Longest graceful stop; `None` = until the last connection ends.
     pub hard_stop_after: Option<Duration>,
+    /// Connections that were there before a reload are cut off after this time; `None` = they go on.
+    pub cut_after_reload: Option<Duration>,
     /// Random part of check intervals, percent.
     pub spread_checks_percent: u8,
     /// Largest request or response head, bytes; `None` = the codec's default.
@@ -112,6 +114,7 @@ impl Process {
         take(&mut self.node, other.node);
         take(&mut self.description, other.description);
         take(&mut self.hard_stop_after, other.hard_stop_after);
+        take(&mut self.cut_after_reload, other.cut_after_reload);
         take(&mut self.head_bytes, other.head_bytes);
         take(&mut self.descriptors, other.descriptors);
         if other.compression != CompressionLimits::default() {

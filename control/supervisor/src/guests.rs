@@ -5,8 +5,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, spawn_local};
+
+/// Time between looks at what was begun before a reload.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A connection at one moment.
 #[derive(Clone, Debug)]
@@ -112,6 +116,46 @@ impl Guests {
             since: guest.since,
         };
         self.0.here.borrow().iter().map(view).collect()
+    }
+
+    /// Waits until what is being served now has ended: a connection is done with when it is gone, when it rests
+    /// between requests, or when it serves another one. After `limit` those that are here now are cut off.
+    /// `done` is dropped then.
+    pub fn retire(
+        &self,
+        limit: Option<Duration>,
+        done: UnboundedSender<()>,
+    ) -> impl Future<Output = ()> + use<> {
+        let mut left: Vec<(u64, u64)> =
+            self.0.here.borrow().iter().map(|(id, guest)| (*id, guest.seat.requests())).collect();
+        let guests = self.clone();
+        async move {
+            let _done = done;
+            let begun = Instant::now();
+            loop {
+                left.retain(|(id, requests)| guests.is_at(*id, *requests, limit.is_some()));
+                if left.is_empty() {
+                    return;
+                }
+                if limit.is_some_and(|limit| begun.elapsed() >= limit) {
+                    for (id, _) in &left {
+                        guests.end(*id);
+                    }
+                    return;
+                }
+                let rest = limit.map_or(LOOK, |limit| limit.saturating_sub(begun.elapsed()));
+                tokio::time::sleep(rest.min(LOOK)).await;
+            }
+        }
+    }
+
+    /// True while connection `id` serves its request of this number; with `even_idle`, as long as it is there.
+    fn is_at(&self, id: u64, requests: u64, even_idle: bool) -> bool {
+        self.0
+            .here
+            .borrow()
+            .get(&id)
+            .is_some_and(|guest| even_idle || guest.seat.requests() == requests && guest.seat.at().busy)
     }
 
     /// Ends a connection at once; false when there is none of this number.

@@ -28,6 +28,7 @@ mod view;
 mod watcher;
 mod worker;
 
-pub use load::{FileSources, Input, load};
+pub use load::{FileSources, Input, load, nginx_files};
 pub use notify::Notifier;
-pub use run::{Options, Outcome, Replaces, run};
+pub use run::{Manner, Options, Outcome, Replaces, run};
+pub use signals::{Asked, Meanings};

@@ -55,6 +55,17 @@ pub fn load(input: &Input) -> Result<Plan, Problems> {
     }
 }
 
+/// The files that an nginx.conf is made of, in the order they are read.
+pub fn nginx_files(input: &Input) -> Result<Vec<dialects::nginx::ReadFile>, Problems> {
+    let (files, problems) = read_files(input);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let read =
+        |(name, text): &(String, Vec<u8>)| dialects::nginx::files(name, text, &input.sources, &input.nginx);
+    files.iter().map(read).collect::<Result<Vec<_>, _>>().map(|files| files.concat())
+}
+
 /// The plan with what the process adds for itself: a site for each address that answers scrapes.
 pub(crate) fn load_to_run(input: &Input) -> Result<Plan, Problems> {
     let mut draft = load(input)?.into_draft();

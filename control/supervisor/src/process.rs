@@ -44,6 +44,8 @@ pub(crate) struct Process {
     queue: parking_lot::Mutex<LogQueue>,
     route: parking_lot::Mutex<LogRoute>,
     watcher: OnceLock<Arc<Watcher>>,
+    /// What happens is said on standard error too.
+    speaks: bool,
     stopping: AtomicBool,
     reloads: AtomicU32,
     failed_reloads: AtomicU32,
@@ -92,6 +94,7 @@ impl Process {
             queue: parking_lot::Mutex::new(hub.queue()),
             route: parking_lot::Mutex::new(LogRoute::none()),
             watcher: OnceLock::new(),
+            speaks: true,
             stopping: AtomicBool::new(false),
             reloads: AtomicU32::new(0),
             failed_reloads: AtomicU32::new(0),
@@ -101,6 +104,25 @@ impl Process {
             idle: Arc::new(pool::IdleRooms::new(workers, pool::IdleLimits::default())),
             hub,
         }
+    }
+
+    /// The same, saying on standard error what happens, or not.
+    pub fn speaking(mut self, speaks: bool) -> Process {
+        self.speaks = speaks;
+        self
+    }
+
+    /// Says something on standard error, if the process speaks at all.
+    pub fn say(&self, text: &str) {
+        if self.speaks {
+            say(text);
+        }
+    }
+
+    /// A line of what went wrong, for the log only.
+    pub fn log_error(&self, text: &str) {
+        let route = self.route.lock().clone();
+        self.queue.lock().push(&route, Severity::Error, text.as_bytes());
     }
 
     /// Who hears what happens at servers. Set once, before the first cycle is prepared.
@@ -198,7 +220,7 @@ impl Process {
 
     /// Something an operator should know about: to the log and to standard error.
     pub fn report(&self, text: &str) {
-        say(text);
+        self.say(text);
         let route = self.route.lock().clone();
         self.queue.lock().push(&route, Severity::Warning, text.as_bytes());
     }

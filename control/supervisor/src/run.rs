@@ -6,7 +6,7 @@ use crate::load::{FileSources, Input, load_to_run};
 use crate::notify::Notifier;
 use crate::process::{Process, hostname, node_name, say};
 use crate::share::{self, Shares};
-use crate::signals::{Asked, Signals, TERMINATE};
+use crate::signals::{Asked, Meanings, Signals};
 use crate::sockets::Sockets;
 use crate::watcher::Watcher;
 use crate::worker::{Command, Handle};
@@ -20,7 +20,7 @@ use plan::{Plan, Problem, Problems, RuntimeSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use telemetry::{Event, LogHub};
+use telemetry::{Event, LogFiles, LogHub};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How to run.
@@ -32,8 +32,8 @@ pub struct Options {
     pub name: String,
     /// File that holds the process id, besides the plan's.
     pub pid_file: Option<PathBuf>,
-    /// SIGTERM ends at once (HAProxy's command line).
-    pub terminate_at_once: bool,
+    /// How the process behaves towards whoever runs it.
+    pub manner: Manner,
     /// Client connections at once, over the plan's.
     pub max_connections: Option<u32>,
     /// Say nothing on standard error when all is well.
@@ -46,6 +46,36 @@ pub struct Options {
     pub replaces: Option<Replaces>,
     /// Connection limit of sites that set none.
     pub site_connections: Option<u32>,
+}
+
+/// How a process behaves towards whoever runs it: what signals mean, what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// What signals mean.
+    pub signals: Meanings,
+    /// Longest graceful stop when the plan sets none; `None` = without limit.
+    pub drain: Option<Duration>,
+    /// What happens while it runs is told on standard error too, besides the log.
+    pub speaks: bool,
+    /// The log tells when what was begun before a reload has ended.
+    pub tells_generations: bool,
+}
+
+impl Manner {
+    /// `mainstay run`.
+    pub const OWN: Manner =
+        Manner { signals: Meanings::OWN, drain: Some(DRAIN), speaks: true, tells_generations: false };
+    /// HAProxy's command line: a graceful stop has no limit unless one is set.
+    pub const HAPROXY: Manner = Manner { signals: Meanings::HAPROXY, drain: None, ..Manner::OWN };
+    /// nginx's command line.
+    pub const NGINX: Manner =
+        Manner { signals: Meanings::NGINX, drain: None, speaks: false, tells_generations: true };
+}
+
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner::OWN
+    }
 }
 
 /// Processes that are to be replaced, and how they are to end.
@@ -90,7 +120,7 @@ struct Running {
     checks: Checks,
     discovery: Discovery,
     workers: Vec<Handle>,
-    pid_files: Vec<PathBuf>,
+    pid_files: PidFiles,
     notifier: Notifier,
     sockets: Sockets,
     shares: Shares,
@@ -108,13 +138,14 @@ fn run_inside(options: &Options) -> Result<Option<i32>, Problems> {
         Some(replaces) => open_after(&plan, options, replaces)?,
         None => open_all(&plan, options)?,
     };
-    let pid_files = write_pid_files(&plan, options)?;
+    let logs = open_logs(&plan)?;
+    let pid_files = PidFiles::write(&plan, options)?;
     let options = &reachable(options, plan.process.chroot.is_some()).map_err(|problem| vec![problem])?;
     // Linux gives each thread rights of its own: they are given up before the first thread starts.
     identity.become_it(plan.process.chroot.as_deref()).map_err(|problem| vec![problem])?;
     let runtime = runtime().map_err(|problem| vec![problem])?;
     runtime.block_on(async {
-        let running = Running::start(plan, options, connections, &opened, pid_files, notifier)?;
+        let running = Running::start(plan, options, connections, &opened, logs, pid_files, notifier)?;
         drop(opened);
         Ok(running.serve(options).await)
     })
@@ -190,16 +221,43 @@ fn open_all(plan: &Plan, options: &Options) -> Result<Opened, Problems> {
     if problems.is_empty() { Ok(opened) } else { Err(problems) }
 }
 
-fn write_pid_files(plan: &Plan, options: &Options) -> Result<Vec<PathBuf>, Problems> {
-    let files: Vec<PathBuf> = plan.process.pid_file.iter().chain(&options.pid_file).cloned().collect();
-    let text = format!("{}\n", std::process::id());
-    let failed = |path: &PathBuf, error| {
-        Problem::new(plan::Place::none(), format!("write pid file {}: {error}", path.display()))
-            .hint("check that its folder exists and may be written")
-    };
-    let problems: Problems =
-        files.iter().filter_map(|path| std::fs::write(path, &text).err().map(|e| failed(path, e))).collect();
-    if problems.is_empty() { Ok(files) } else { Err(problems) }
+/// Opens the log files of a plan, with the rights of the start.
+fn open_logs(plan: &Plan) -> Result<LogFiles, Problems> {
+    LogFiles::open(plan.log_files()).map_err(|errors| {
+        let problem = |error: telemetry::SinkError| {
+            Problem::new(plan::Place::none(), format!("{error}: {}", error.source))
+                .hint("check that its folder exists and may be written")
+        };
+        errors.into_iter().map(problem).collect()
+    })
+}
+
+/// Files that hold the process id as long as this value lives.
+struct PidFiles(Vec<PathBuf>);
+
+impl PidFiles {
+    fn write(plan: &Plan, options: &Options) -> Result<PidFiles, Problems> {
+        let files: Vec<PathBuf> = plan.process.pid_file.iter().chain(&options.pid_file).cloned().collect();
+        let text = format!("{}\n", std::process::id());
+        let failed = |path: &PathBuf, error| {
+            Problem::new(plan::Place::none(), format!("write pid file {}: {error}", path.display()))
+                .hint("check that its folder exists and may be written")
+        };
+        let problems: Problems = files
+            .iter()
+            .filter_map(|path| std::fs::write(path, &text).err().map(|e| failed(path, e)))
+            .collect();
+        if problems.is_empty() { Ok(PidFiles(files)) } else { Err(problems) }
+    }
+}
+
+impl Drop for PidFiles {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // The right to remove it may be gone by now.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 impl Running {
@@ -208,7 +266,8 @@ impl Running {
         options: &Options,
         connections: u32,
         opened: &Opened,
-        pid_files: Vec<PathBuf>,
+        logs: LogFiles,
+        pid_files: PidFiles,
         notifier: Notifier,
     ) -> Result<Running, Problems> {
         let threads = plan.process.threads.map_or_else(cores, usize::from).max(1);
@@ -216,10 +275,13 @@ impl Running {
             vec![Problem::new(plan::Place::none(), format!("{what}: {error}"))]
         };
         let hub = LogHub::start().map_err(|error| failed("start the log thread", error))?;
+        hub.adopt(logs);
         let desk = Arc::new(Desk::default());
         let quota = Arc::new(Quota::new(Some(connections)));
         let pages = Arc::clone(&desk) as Arc<dyn web::Pages>;
-        let process = Arc::new(Process::new(options.name.clone(), threads, hub, pages, quota));
+        let process =
+            Process::new(options.name.clone(), threads, hub, pages, quota).speaking(options.manner.speaks);
+        let process = Arc::new(process);
         let watcher = Arc::new(Watcher::default());
         process.set_watcher(Arc::clone(&watcher));
         let cycle = Arc::new(Cycle::prepare(plan, &process, None, opened)?);
@@ -262,8 +324,7 @@ impl Running {
 
     /// Serves until a signal ends it.
     async fn serve(mut self, options: &Options) -> Option<i32> {
-        let terminate = if options.terminate_at_once { Asked::Hard(TERMINATE) } else { Asked::Graceful };
-        let mut signals = match Signals::new(terminate) {
+        let mut signals = match Signals::new(options.manner.signals) {
             Ok(signals) => signals,
             Err(error) => {
                 say(&format!("listen to signals: {error}"));
@@ -290,6 +351,8 @@ impl Running {
             };
             match asked {
                 Asked::Reload => self.reload(options),
+                Asked::ReopenLogs => self.reopen_logs(),
+                Asked::Nothing(why) => self.process.report(why),
                 Asked::Graceful => {
                     self.drain(&mut signals, options).await;
                     break None;
@@ -308,18 +371,25 @@ impl Running {
         let prepared = load(options)
             .and_then(|plan| Cycle::prepare(plan, &self.process, Some(&self.cycle), &Opened::new()));
         match prepared {
-            Ok(cycle) => self.swap(Arc::new(cycle), begun),
+            Ok(cycle) => self.swap(Arc::new(cycle), begun, options),
             Err(problems) => self.keep(&problems),
         }
-        self.process.hub.reopen();
+        self.reopen_logs();
         self.notifier.ready();
     }
 
-    fn swap(&mut self, cycle: Arc<Cycle>, begun: Instant) {
+    fn reopen_logs(&self) {
+        for problem in self.process.hub.reopen() {
+            self.process.report(&format!("{problem}: {}", problem.source));
+        }
+    }
+
+    fn swap(&mut self, cycle: Arc<Cycle>, begun: Instant, options: &Options) {
         self.process.set_log(cycle.log.clone());
         follow(&self.process, &self.checks, &self.discovery, &cycle);
         self.sockets.follow(&cycle.plan, &self.desk);
         self.shares.follow(&cycle, &self.process.wakes, &Opened::new());
+        self.retire(&cycle, options);
         for worker in &self.workers {
             worker.tell(Command::Run(Arc::clone(&cycle)));
         }
@@ -328,14 +398,39 @@ impl Running {
         self.process.set_reload_ok(true);
         self.process.set_startup_log(notes(&self.cycle.plan));
         self.process.event(Event::Reloaded { took_ms: begun.elapsed().as_millis() as u64 });
-        say("reloaded");
+        self.process.say("reloaded");
+    }
+
+    /// What was begun before this reload: it is cut off when the plan says so, and its end is told.
+    fn retire(&self, cycle: &Cycle, options: &Options) {
+        let limit = cycle.plan.process.cut_after_reload;
+        if limit.is_none() && !options.manner.tells_generations {
+            return;
+        }
+        let (tell, mut ends) = unbounded_channel();
+        for worker in &self.workers {
+            worker.tell(Command::Retire(limit, tell.clone()));
+        }
+        drop(tell);
+        let process = Arc::clone(&self.process);
+        let told = options.manner.tells_generations;
+        tokio::task::spawn_local(async move {
+            // Each worker drops its end when nothing is left.
+            while ends.recv().await.is_some() {}
+            if told {
+                process.event(Event::Retired { pid: std::process::id() });
+            }
+        });
     }
 
     fn keep(&self, problems: &Problems) {
         for problem in problems {
-            say(&problem.to_string());
+            self.process.say(&problem.to_string());
         }
-        say("reload refused; the running configuration goes on");
+        self.process.say("reload refused; the running configuration goes on");
+        for problem in problems.iter().skip(1) {
+            self.process.log_error(&format!("{}: {}", problem.place, problem.what));
+        }
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         self.process.set_reload_ok(false);
         self.process.set_startup_log(problems.iter().map(|problem| format!("[ALERT] {problem}\n")).collect());
@@ -352,15 +447,23 @@ impl Running {
         for worker in &self.workers {
             worker.tell(Command::Drain);
         }
-        // HAProxy waits without a limit unless it is told one.
-        let unsaid = if options.terminate_at_once { FOREVER } else { DRAIN };
-        let limit = self.cycle.plan.process.hard_stop_after.unwrap_or(unsaid);
+        let limit = self.cycle.plan.process.hard_stop_after.or(options.manner.drain).unwrap_or(FOREVER);
         let quiet = async {
             while self.process.quota.taken() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let second = async { while signals.next().await == Asked::Reload {} };
+        let second = async {
+            loop {
+                match signals.next().await {
+                    Asked::Hard(_) => break,
+                    // Said twice: whoever says so is in a hurry, unless gracefully is the only way to say it.
+                    Asked::Graceful if options.manner.drain.is_some() => break,
+                    Asked::ReopenLogs => self.reopen_logs(),
+                    Asked::Reload | Asked::Graceful | Asked::Nothing(_) => {}
+                }
+            }
+        };
         tokio::select! {
             () = async { let _ = tokio::time::timeout(limit, quiet).await; } => {}
             () = second => {}
@@ -375,9 +478,7 @@ impl Running {
             worker.join();
         }
         self.process.hub.flush(Duration::from_secs(1));
-        for path in &self.pid_files {
-            let _ = std::fs::remove_file(path);
-        }
+        drop(self.pid_files);
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Purge(Arc<Cycle>),
     /// Connections of this site are taken, or not.
     Accept(String, Accepting),
+    /// What is being served now belongs to the past: it is cut off after this time, and the other end is
+    /// dropped when all of it has ended.
+    Retire(Option<Duration>, mpsc::UnboundedSender<()>),
     /// Tell of all client connections.
     Guests(oneshot::Sender<Vec<GuestView>>),
     /// End the client connection of this number; tell whether there was one.
@@ -130,6 +133,9 @@ impl Station {
                 Command::Accept(site, accepting) => {
                     let of_site = self.intakes.values().filter(|intake| intake.site == site);
                     of_site.for_each(|intake| tell(&intake.command, accepting));
+                }
+                Command::Retire(limit, done) => {
+                    spawn_local(self.guests.retire(limit, done));
                 }
                 // Whoever asked may be gone.
                 Command::Guests(tell) => drop(tell.send(self.guests.list())),

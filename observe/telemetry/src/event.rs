@@ -82,6 +82,11 @@ pub enum Event {
         /// Milliseconds it took.
         took_ms: u64,
     },
+    /// All that was begun before a reload has ended.
+    Retired {
+        /// Number of the process that served it.
+        pid: u32,
+    },
     /// A new configuration was refused; the old one stays.
     ReloadFailed {
         /// Why.
@@ -210,9 +215,11 @@ impl Event {
     pub fn severity(&self) -> Severity {
         match self {
             Event::Server { change, .. } => change.severity(),
-            Event::Check { .. } | Event::Started { .. } | Event::Reloaded { .. } | Event::Stopping { .. } => {
-                Severity::Notice
-            }
+            Event::Check { .. }
+            | Event::Started { .. }
+            | Event::Reloaded { .. }
+            | Event::Retired { .. }
+            | Event::Stopping { .. } => Severity::Notice,
             Event::PoolEmpty { .. } => Severity::Emergency,
             Event::SitePaused { .. } | Event::SiteResumed { .. } | Event::LogDropped { .. } => {
                 Severity::Warning
@@ -286,6 +293,7 @@ impl Display for Event {
                 write!(f, "Mainstay {version} started: {sites} sites, {pools} pools.")
             }
             Event::Reloaded { took_ms } => write!(f, "New configuration in force after {took_ms}ms."),
+            Event::Retired { pid } => write!(f, "worker process {pid} exited with code 0"),
             Event::ReloadFailed { reason } => {
                 write!(f, "New configuration refused, the old one stays in force: {reason}")
             }

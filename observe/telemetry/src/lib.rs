@@ -21,4 +21,4 @@ pub use invalid::{Invalid, Invalids};
 pub use process::{ProcessCell, ProcessStats};
 pub use rates::{RateKey, RateSet, Rates, Readings};
 pub use record::{Line, LogProcess, Record, RequestLine, Timers, write_line};
-pub use sink::{LogHub, LogIdentity, LogQueue, LogRoute};
+pub use sink::{LogFiles, LogHub, LogIdentity, LogQueue, LogRoute, SinkError};

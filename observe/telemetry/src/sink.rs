@@ -119,6 +119,27 @@ struct Entry {
     end: u32,
 }
 
+/// Log files that are open before there is a log thread: the process may have more rights then.
+#[derive(Debug, Default)]
+pub struct LogFiles(Vec<(LogAddress, Out)>);
+
+impl LogFiles {
+    /// Opens each file among the addresses once, or tells of all that cannot be opened.
+    pub fn open<'a>(addresses: impl Iterator<Item = &'a LogAddress>) -> Result<LogFiles, Vec<SinkError>> {
+        let (mut files, mut errors) = (LogFiles::default(), Vec::new());
+        for address in addresses.filter(|address| matches!(address, LogAddress::File(_))) {
+            if files.0.iter().any(|(known, _)| known == address) {
+                continue;
+            }
+            match Out::open(address) {
+                Ok(out) => files.0.push((address.clone(), out)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(files) } else { Err(errors) }
+    }
+}
+
 /// A set of targets that lines of one site or pool go to. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogRoute(Option<Arc<Handle>>);
@@ -249,6 +270,15 @@ impl LogHub {
         let route = Route::new(targets, identity);
         self.shared.commands.lock().list.push(Command::Route(id, route));
         Ok(LogRoute(Some(Arc::new(Handle { id, level, shared: Arc::clone(&self.shared) }))))
+    }
+
+    /// Takes over files that are open already.
+    pub fn adopt(&self, files: LogFiles) {
+        let mut commands = self.shared.commands.lock();
+        for (address, out) in files.0 {
+            commands.known.push(address.clone());
+            commands.list.push(Command::Open(address, out));
+        }
     }
 
     fn open(&self, address: &LogAddress) -> Result<(), SinkError> {

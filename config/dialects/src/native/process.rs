@@ -31,6 +31,7 @@ impl Fieldset for Process {
             node,
             description,
             hard_stop_after,
+            cut_after_reload,
             spread_checks_percent,
             head_bytes,
             own_idle_connections,
@@ -54,6 +55,7 @@ impl Fieldset for Process {
         f.option("compression_level", &mut compression.level);
         f.option("compressed_bytes_per_second", &mut compression.bytes_per_second);
         f.option("hard_stop_after", hard_stop_after);
+        f.option("cut_after_reload", cut_after_reload);
         f.value("spread_checks_percent", spread_checks_percent, &0);
         f.option("node", node);
         f.option("description", description);

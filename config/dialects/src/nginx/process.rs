@@ -20,6 +20,7 @@ pub(super) fn read(scope: &Scope<'_>, start: &Start, draft: &mut Draft) {
     };
     process.pid_file = scope.text("pid").map(|path| scope.ground.path(path));
     process.hard_stop_after = scope.time("worker_shutdown_timeout");
+    process.cut_after_reload = process.hard_stop_after;
     process.descriptors = scope.number("worker_rlimit_nofile");
     if let Some(user) = scope.find("user") {
         process.user = Some(user.argument(0).to_owned());

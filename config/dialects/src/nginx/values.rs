@@ -134,7 +134,7 @@ fn sum(text: &str, mut units: &[(&str, u64)]) -> Option<Duration> {
 }
 
 /// An error of the system as nginx writes it: `2: No such file or directory`.
-pub(super) fn told(error: &io::Error) -> String {
+pub fn told(error: &io::Error) -> String {
     let text = error.to_string();
     match error.raw_os_error() {
         Some(number) => {

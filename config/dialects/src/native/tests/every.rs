@@ -159,6 +159,7 @@ fn process() -> Process {
         node: some("n1"),
         description: some("d: with # odd [things]"),
         hard_stop_after: seconds(90),
+        cut_after_reload: seconds(20),
         spread_checks_percent: 5,
         own_idle_connections: true,
         compression: CompressionLimits { level: Some(6), bytes_per_second: Some(1_000_000) },
