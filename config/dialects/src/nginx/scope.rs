@@ -122,6 +122,14 @@ impl<'t> Scope<'t> {
         self.levels.iter().rev().map(of).find(|found: &Vec<_>| !found.is_empty()).unwrap_or_default()
     }
 
+    /// As [`Scope::all`], for directives that are one list together, in the order they were said.
+    pub fn first_level_with(&self, names: &[&str]) -> Vec<&'t Directive> {
+        let of = |level: &&'t [Directive]| {
+            level.iter().filter(|directive| names.contains(&directive.name.as_str())).collect()
+        };
+        self.levels.iter().rev().map(of).find(|found: &Vec<_>| !found.is_empty()).unwrap_or_default()
+    }
+
     /// `on` is true; `unsaid` when nobody says anything.
     pub fn flag(&self, name: &str, unsaid: bool) -> bool {
         self.find(name).and_then(|directive| self.keep(directive.flag(0))).unwrap_or(unsaid)

@@ -10,6 +10,10 @@ use std::sync::Arc;
 pub enum Step {
     /// Sets a variable.
     Set(VariableId, Template),
+    /// Sets the query.
+    SetArguments(Template),
+    /// Sets the rate of the answer, bytes in a second.
+    SetRate(Template),
     /// Changes the path when it matches.
     Rewrite {
         /// Where it was said.

@@ -74,6 +74,8 @@ pub(crate) struct Visit {
     pub id: std::cell::OnceCell<[u8; 32]>,
     /// The client's address before a proxy told another one.
     pub peer: listener::Peer,
+    /// Rate of the answer that a step set.
+    pub rate: Option<Vec<u8>>,
     /// What a name and a password are asked for.
     pub realm: Option<Vec<u8>>,
     /// What limits decided.
@@ -171,6 +173,7 @@ fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
         head_bytes: 0,
         id: std::cell::OnceCell::new(),
         peer: exchange.client,
+        rate: None,
         realm: None,
         limited: limits::Limited::default(),
     });

@@ -75,6 +75,20 @@ impl State {
                     }
                     End::Through
                 }
+                Step::SetArguments(template) => {
+                    let value = text(exchange, work, template);
+                    if let Some(visit) = exchange.visit.as_deref_mut() {
+                        (visit.arguments, visit.untouched) = (value, false);
+                    }
+                    End::Through
+                }
+                Step::SetRate(template) => {
+                    let value = text(exchange, work, template);
+                    if let Some(visit) = exchange.visit.as_deref_mut() {
+                        visit.rate = Some(value);
+                    }
+                    End::Through
+                }
                 Step::Return { status, text: said } => {
                     End::Turn(answer(work, exchange, *status, said.as_ref()))
                 }

@@ -4,14 +4,14 @@ use super::*;
 
 /// One line per directive, sorted by name.
 pub(super) const TABLE: &[Entry] = &[
-    directive("allow", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), NotYet).repeat(),
-    directive("auth_basic", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), NotYet),
-    directive("auth_basic_user_file", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), NotYet),
+    directive("allow", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), Works).repeat(),
+    directive("auth_basic", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), Works),
+    directive("auth_basic_user_file", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), Works),
     directive("auth_request", HTTP | SERVER | LOCATION, exactly(1), NotYet),
     directive("auth_request_set", HTTP | SERVER | LOCATION, exactly(2), NotYet).repeat(),
     directive("degradation", HTTP, exactly(1), Refused(DEGRADATION)),
     directive("degrade", HTTP | SERVER | LOCATION, exactly(1), Refused(DEGRADATION)),
-    directive("deny", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), NotYet).repeat(),
+    directive("deny", HTTP | SERVER | LOCATION | LIMIT_EXCEPT, exactly(1), Works).repeat(),
     directive("limit_conn", HTTP | SERVER | LOCATION, exactly(2), NotYet).repeat(),
     directive("limit_conn_dry_run", HTTP | SERVER | LOCATION, FLAG, NotYet),
     directive("limit_conn_log_level", HTTP | SERVER | LOCATION, exactly(1), NotYet),
