@@ -109,6 +109,6 @@ fn finish(binds: Vec<Shared>, http: &Http<'_>) -> (Vec<Bind>, Option<Arc<Hosts>>
         let default = shared.default.unwrap_or(shared.first);
         of_binds.push(HostsOfBind { default, names: shared.names });
     }
-    let hosts = Hosts { binds: of_binds, variables: http.variables.names() };
+    let hosts = Hosts { binds: of_binds, variables: http.variables.names(), error_logs: Vec::new() };
     (listeners, Some(Arc::new(hosts)))
 }
