@@ -62,7 +62,9 @@ impl Plan {
     /// Targets of all logs: the process's, the sites' and the pools'.
     pub fn log_files(&self) -> impl Iterator<Item = &crate::LogAddress> {
         let sites = self.draft.sites.iter().flat_map(|site| &site.log.targets);
-        self.draft.process.logs.iter().chain(sites).map(|target| &target.address)
+        let streams = self.draft.sites.iter().filter_map(|site| site.stream.as_deref());
+        let of_streams = streams.flat_map(|settings| settings.logs.iter().map(|log| &log.target));
+        self.draft.process.logs.iter().chain(sites).chain(of_streams).map(|target| &target.address)
     }
 
     /// What was said, to add to it and resolve again.
