@@ -59,8 +59,15 @@ const TCP: Line = &[
 ];
 
 /// How values stand in a log line: a missing one is `-`, nothing in one can forge a line.
-pub(crate) const LOG_STYLE: Style =
-    Style { quoted: false, escaped: false, hex: false, dash: true, printable: true };
+pub(crate) const LOG_STYLE: Style = Style {
+    quoted: false,
+    escaped: false,
+    hex: false,
+    dash: true,
+    printable: true,
+    backslash: false,
+    json: false,
+};
 
 /// The line of HTTP sites.
 pub(crate) fn http_log() -> Template {

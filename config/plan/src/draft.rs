@@ -61,10 +61,11 @@ impl std::ops::Deref for Plan {
 impl Plan {
     /// Targets of all logs: the process's, the sites' and the pools'.
     pub fn log_files(&self) -> impl Iterator<Item = &crate::LogAddress> {
-        let sites = self.draft.sites.iter().flat_map(|site| &site.log.targets);
-        let streams = self.draft.sites.iter().filter_map(|site| site.stream.as_deref());
-        let of_streams = streams.flat_map(|settings| settings.logs.iter().map(|log| &log.target));
-        self.draft.process.logs.iter().chain(sites).chain(of_streams).map(|target| &target.address)
+        let sites = &self.draft.sites;
+        let hosts = sites.iter().filter_map(|site| site.hosts.as_deref());
+        let of_hosts = hosts.flat_map(|hosts| hosts.error_logs.iter().flatten().chain(&hosts.access_logs));
+        let of_sites = sites.iter().flat_map(|site| &site.log.targets);
+        self.draft.process.logs.iter().chain(of_sites).chain(of_hosts).map(|target| &target.address)
     }
 
     /// What was said, to add to it and resolve again.

@@ -58,6 +58,8 @@ pub struct LogTarget {
     pub length: usize,
     /// One line in so many is sent: (first, last, size of the round).
     pub sample: Option<(u32, u32, u32)>,
+    /// Tag of these lines; `None` = that of the log.
+    pub tag: Option<String>,
 }
 
 /// Address of a log target.
@@ -85,6 +87,10 @@ pub enum LogHeader {
     /// `<PRI>Mon DD hh:mm:ss [host ]tag[pid]: ` (RFC 3164).
     #[default]
     Rfc3164,
+    /// `<PRI>Mon DD hh:mm:ss host tag: `, host = the machine's.
+    HostTag,
+    /// `<PRI>Mon DD hh:mm:ss tag: `.
+    Tag,
     /// RFC 5424.
     Rfc5424,
     /// `<PRI>` only.
@@ -97,6 +103,8 @@ pub enum LogHeader {
     Bracketed,
     /// Nothing.
     Raw,
+    /// Nothing; and the text as it is, but for the end of the line.
+    Plain,
 }
 
 /// Syslog severity, RFC 5424 6.2.1.

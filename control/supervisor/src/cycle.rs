@@ -117,7 +117,7 @@ impl Cycle {
         let mut problems = Problems::new();
         let mut moved = Moves::new();
         let sites = site_states(&plan, process, previous);
-        let listeners = open_listeners(&plan, &sites, previous, (opened, process.workers), &mut problems);
+        let listeners = open_listeners(&plan, &sites, previous, opened, &mut problems);
         let pools = Arc::new(build_pools(&plan, process, previous, &mut moved, &mut problems));
         let tables = Arc::new(build_tables(&plan, process, previous));
         let mut logs = Logs { process, plan: &plan, problems: &mut problems };
@@ -172,13 +172,13 @@ fn open_listeners(
     plan: &Plan,
     sites: &[Arc<SiteState>],
     previous: Option<&Cycle>,
-    sockets: (&Opened, usize),
+    opened: &Opened,
     problems: &mut Problems,
 ) -> Vec<Arc<Listener>> {
     let mut listeners = Vec::new();
     for (site, state) in plan.sites.iter().zip(sites).filter(|(site, _)| !site.disabled) {
         for bind in &site.binds {
-            match open_listener(site, bind, state, previous, sockets) {
+            match open_listener(site, bind, state, previous, opened) {
                 Ok(listener) => listeners.push(listener),
                 Err(error) => problems.push(Problem::new(bind.place.clone(), error.to_string())),
             }
@@ -192,7 +192,7 @@ fn open_listener(
     bind: &Bind,
     state: &Arc<SiteState>,
     previous: Option<&Cycle>,
-    (opened, workers): (&Opened, usize),
+    opened: &Opened,
 ) -> Result<Arc<Listener>, listener::BindError> {
     let running: Vec<_> = previous.map(Cycle::listeners).unwrap_or_default();
     let before = || running.iter();
@@ -205,7 +205,7 @@ fn open_listener(
     let socket = match opened.get(&bind.address).or(kept) {
         Some(socket) => Arc::clone(socket),
         None => {
-            let socket = listener::bind_for(bind, &site.name, workers)?;
+            let socket = listener::bind(bind, &site.name)?;
             if site.tcp_keep_alive {
                 let _ = socket.keep_alive(true);
             }
@@ -335,6 +335,9 @@ fn http_sites(
         let Ways { routes, default_pool, log, line, error_line } = Ways::of(site, pools, logs);
         let error_logs = site.hosts.iter().flat_map(|hosts| &hosts.error_logs);
         let error_routes = error_logs.map(|targets| logs.route(targets, None)).collect();
+        let access_logs = site.hosts.iter().flat_map(|hosts| &hosts.access_logs);
+        let access_routes =
+            access_logs.map(|target| logs.route(std::slice::from_ref(target), None)).collect();
         let running = web::Site {
             plan: site.clone(),
             stats: Arc::clone(&state.stats),
@@ -349,22 +352,12 @@ fn http_sites(
             line,
             error_line,
             error_routes,
+            access_routes,
             process: Arc::clone(&logs.process.web),
         };
         sites.insert(site.name.clone(), Arc::new(running));
     }
     sites
-}
-
-/// Lines that a TCP site wants besides that of its log.
-fn access_logs(site: &plan::Site, logs: &mut Logs<'_>) -> Vec<stream::AccessLog> {
-    let said = site.stream.iter().flat_map(|settings| &settings.logs);
-    said.map(|log| stream::AccessLog {
-        route: logs.route(std::slice::from_ref(&log.target), None),
-        line: Line::of_template(&log.line),
-        when: log.when.clone(),
-    })
-    .collect()
 }
 
 fn tcp_sites(
@@ -388,7 +381,6 @@ fn tcp_sites(
             log,
             line,
             error_line,
-            access_logs: access_logs(site, logs),
             process: Arc::clone(&logs.process.stats),
             log_process: Arc::clone(&log_process),
         };

@@ -833,7 +833,15 @@ mod tests {
         }
     }
 
-    const DASH: Style = Style { quoted: false, escaped: false, hex: false, dash: true, printable: true };
+    const DASH: Style = Style {
+        quoted: false,
+        escaped: false,
+        hex: false,
+        dash: true,
+        printable: true,
+        backslash: false,
+        json: false,
+    };
 
     fn text(text: &str) -> Piece {
         Piece::Text(text.as_bytes().into())

@@ -11,6 +11,7 @@
 //! of traffic.
 
 mod header;
+mod made;
 mod out;
 mod stream;
 mod writer;
@@ -19,14 +20,19 @@ use crate::clock::Zone;
 use header::Route;
 use out::Out;
 use parking_lot::Mutex;
+use plan::host::KeepOpen;
 use plan::log::{LogAddress, LogTarget, Severity};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::Thread;
 use std::time::Duration;
 use writer::Writer;
+
+/// Lines for files of their own that may wait.
+const APPENDS: usize = 10_000;
 
 /// Bytes that may wait in one queue.
 const QUEUE_BYTES: usize = 1 << 20;
@@ -95,6 +101,8 @@ enum Command {
     Route(u32, Route),
     /// All handles of the route are gone.
     Retire(u32),
+    /// A line for a file whose path was made for it.
+    Append(PathBuf, KeepOpen, Vec<u8>),
     /// Answer when everything pushed before is out.
     Flush(Sender<()>),
     Stop,
@@ -201,6 +209,23 @@ impl LogQueue {
     /// Adds a line that is there already.
     pub fn push(&self, route: &LogRoute, severity: Severity, text: &[u8]) {
         self.write(route, severity, |out| out.extend_from_slice(text));
+    }
+
+    /// Adds a line for the file of this path, which is opened for it unless it is kept open. A line that finds too
+    /// many others waiting is counted as dropped.
+    pub fn append(&self, path: PathBuf, keep: KeepOpen, line: Vec<u8>) {
+        let waiting = {
+            let mut commands = self.shared.commands.lock();
+            let waiting = commands.list.len();
+            if waiting < APPENDS {
+                commands.list.push(Command::Append(path, keep, line));
+            }
+            waiting
+        };
+        if waiting >= APPENDS {
+            self.shared.dropped.fetch_add(1, Relaxed);
+        }
+        self.shared.wake();
     }
 
     /// Adds the line of an event at its severity.
@@ -358,6 +383,7 @@ mod tests {
             max_level: Severity::Emergency,
             length: 1024,
             sample: None,
+            tag: None,
         }
     }
 
@@ -396,6 +422,9 @@ mod tests {
             (LogHeader::Timed, r"^<6>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d a\tb#0Ac\n$"),
             (LogHeader::Bracketed, r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[info\] 42#42: a\tb#0Ac\n$"),
             (LogHeader::Raw, r"^a\tb#0Ac\n$"),
+            (LogHeader::HostTag, r"^<134>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ mainstay: a\tb#0Ac\n$"),
+            (LogHeader::Tag, r"^<134>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d mainstay: a\tb#0Ac\n$"),
+            (LogHeader::Plain, r"^a\tb#0Ac\n$"),
         ] {
             let (socket, address) = receiver();
             let route = hub.route(&[target(address, header)], &identity()).unwrap();

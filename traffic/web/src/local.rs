@@ -40,6 +40,8 @@ pub struct Site {
     pub error_line: Option<Line>,
     /// Where lines about requests go, as its virtual hosts name them.
     pub error_routes: Vec<LogRoute>,
+    /// Where access log lines go, as its virtual hosts name them.
+    pub access_routes: Vec<LogRoute>,
     /// Things of the whole process.
     pub process: Arc<Process>,
 }

@@ -251,6 +251,9 @@ impl Exchange {
         if self.logged {
             return;
         }
+        if let Some(visit) = self.visit.as_deref() {
+            return crate::host::log(conn, work, self, &visit.location.settings.logs);
+        }
         let Some(route) = &self.site.log else { return };
         let Some(severity) = self.severity() else { return };
         if !route.wants(severity) || self.is_unlogged() {

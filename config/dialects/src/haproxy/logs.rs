@@ -94,6 +94,7 @@ fn target(shared: &mut Shared<'_>, cursor: &mut Cursor<'_>) -> Done<LogTarget> {
         max_level: Severity::Emergency,
         length: LINE_LENGTH,
         sample: None,
+        tag: None,
     };
     loop {
         match cursor.peek() {

@@ -37,17 +37,19 @@ impl Fieldset for LogTarget {
             max_level: Severity::Emergency,
             length: LENGTH,
             sample: None,
+            tag: None,
         }
     }
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
-        let LogTarget { address, header, facility, level, max_level, length, sample } = self;
+        let LogTarget { address, header, facility, level, max_level, length, sample, tag } = self;
         f.required("to", address);
         f.with("facility", facility, read_facility, |facility, writer| write_facility(*facility, writer));
         f.value("level", level, &Severity::Debug);
         f.value("max_level", max_level, &Severity::Emergency);
         f.value("header", header, &LogHeader::default());
         f.value("length", length, &LENGTH);
+        f.option("tag", tag);
         f.with("sample", sample, read_sample, |sample, _| {
             sample.map(|(first, last, size)| Out::word(format!("{first}..{last}/{size}")))
         });

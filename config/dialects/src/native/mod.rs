@@ -27,7 +27,6 @@ mod rules;
 mod site;
 mod smooth;
 mod steps;
-mod stream;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ const STYLES: &[Part] = &[
     ("hex", |style| &mut style.hex),
     ("dash", |style| &mut style.dash),
     ("printable", |style| &mut style.printable),
+    ("backslash", |style| &mut style.backslash),
+    ("json", |style| &mut style.json),
 ];
 
 /// Reads a template whose values have the style `base` unless they say otherwise.

@@ -78,11 +78,12 @@ pub(crate) fn read(file: &Arc<str>, text: &[u8], sources: &dyn Sources, options:
         sources,
         prefix: start.prefix.clone().unwrap_or_else(|| folder.clone()),
         folder,
+        error_log: start.error_log.clone(),
         told: Told::default(),
     };
     let mut draft = Draft::default();
     let scope = Scope::new(&tree.directives, &ground);
-    process::read(&scope, start, &mut draft);
+    process::read(&scope, &mut draft);
     for http in scope.own_named("http") {
         http::read(&scope.inside(http), &mut draft);
     }

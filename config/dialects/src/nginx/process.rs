@@ -1,6 +1,5 @@
 //! The main context and `events {}`: user, threads, limits, pid file, the log of the process.
 
-use super::Start;
 use super::directives::module_is_built_in;
 use super::logs;
 use super::scope::Scope;
@@ -11,7 +10,7 @@ use plan::{Draft, Problem};
 const CONNECTIONS: u32 = 512;
 
 /// Reads what stands outside `http` and `stream`.
-pub(super) fn read(scope: &Scope<'_>, start: &Start, draft: &mut Draft) {
+pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
     let process = &mut draft.process;
     process.daemon = scope.flag("daemon", true);
     process.threads = match scope.find("worker_processes") {
@@ -33,7 +32,7 @@ pub(super) fn read(scope: &Scope<'_>, start: &Start, draft: &mut Draft) {
     let targets = scope.own_named("error_log").filter_map(|d| scope.keep(logs::error_log(d, scope.ground)));
     process.logs = targets.collect();
     if scope.own_named("error_log").next().is_none() {
-        process.logs.push(logs::unsaid(start.error_log.as_deref(), scope.ground));
+        process.logs.push(logs::unsaid(scope.ground));
     }
     process.connections_per_thread = Some(connections(scope));
 }

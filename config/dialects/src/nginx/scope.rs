@@ -52,6 +52,8 @@ pub struct Ground<'t> {
     pub prefix: PathBuf,
     /// Folder of the configuration file: includes, certificates and password files are named relative to it.
     pub folder: PathBuf,
+    /// Where errors go when the file does not say (`-e`); `None` = standard error.
+    pub error_log: Option<String>,
     /// Problems and remarks.
     pub told: Told,
 }

@@ -28,9 +28,9 @@ pub use proxy::{
     ProxyTimeouts, ProxyUri, Replace,
 };
 pub use settings::{
-    AccessLog, AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, Directories, ErrorPage,
-    ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, Redirects, Root, Satisfy, ServerHeader, Settings,
-    TryFiles, Types,
+    AccessLog, AccessRule, AccessTarget, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, Directories,
+    ErrorPage, ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, KeepOpen, Redirects, Root, Satisfy,
+    ServerHeader, Settings, TryFiles, Types,
 };
 pub use step::{FileTest, Question, RewriteEnd, Step};
 
@@ -47,6 +47,8 @@ pub struct Hosts {
     pub variables: Vec<Box<str>>,
     /// Error logs that locations name: each goes to all of its targets that want the level of a line.
     pub error_logs: Vec<Vec<LogTarget>>,
+    /// Access logs that locations name.
+    pub access_logs: Vec<LogTarget>,
 }
 
 /// The hosts that share a bind.

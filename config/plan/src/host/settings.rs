@@ -2,7 +2,6 @@
 
 use super::{Delivery, Expires, Symlinks};
 use crate::limit::Limits;
-use crate::log::LogTarget;
 use crate::network::Network;
 use crate::rule::Template;
 use std::collections::HashMap;
@@ -54,11 +53,33 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     /// Where to.
-    pub target: LogTarget,
+    pub to: AccessTarget,
     /// A line.
     pub line: Template,
     /// Only when this text is neither empty nor `0`.
     pub when: Option<Template>,
+}
+
+/// Where the lines of an access log go.
+#[derive(Clone, Debug)]
+pub enum AccessTarget {
+    /// A target that is always open: an index into [`Hosts::access_logs`](super::Hosts::access_logs).
+    Open(u16),
+    /// A file whose path is made for each request.
+    Made(Template, KeepOpen),
+}
+
+/// How long files stay open whose paths are made for each line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepOpen {
+    /// Files at the most; 0 = each is closed after its line.
+    pub most: usize,
+    /// A file that was not used for so long is closed.
+    pub inactive: Duration,
+    /// A file is opened again after so long, because another one may stand in its place.
+    pub valid: Duration,
+    /// Lines until a file is worth keeping open.
+    pub uses: u32,
 }
 
 /// Where files are.

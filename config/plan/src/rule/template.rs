@@ -28,6 +28,10 @@ pub struct Style {
     pub dash: bool,
     /// Control and non-ASCII bytes, space and quotes as `#XX` (access logs): no line can be forged.
     pub printable: bool,
+    /// Control and non-ASCII bytes, quotes and backslashes as `\xXX` (nginx's access logs).
+    pub backslash: bool,
+    /// As the inside of a JSON text (RFC 8259, 7).
+    pub json: bool,
 }
 
 impl Template {
@@ -90,6 +94,12 @@ fn write_value(expr: &Expr, style: Style, facts: &dyn Facts, out: &mut Vec<u8>) 
 }
 
 fn write_text(text: &[u8], style: Style, out: &mut Vec<u8>) {
+    if style.backslash {
+        return text.iter().for_each(|b| backslash_hex(*b, out));
+    }
+    if style.json {
+        return text.iter().for_each(|b| json_escape(*b, out));
+    }
     if style.escaped {
         return text.iter().for_each(|b| escape(*b, out));
     }
@@ -113,9 +123,41 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
     }
 }
 
+fn backslash_hex(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
+            out.extend_from_slice(b"\\x");
+            out.extend_from_slice(&hex(byte));
+        }
+        other => out.push(other),
+    }
+}
+
+fn json_escape(byte: u8, out: &mut Vec<u8>) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        0..=0x1f => {
+            out.extend_from_slice(b"\\u00");
+            return out.extend_from_slice(&hex(byte));
+        }
+        other => return out.push(other),
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
 fn hash_hex(byte: u8, out: &mut Vec<u8>) {
+    out.push(b'#');
+    out.extend_from_slice(&hex(byte));
+}
+
+fn hex(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend_from_slice(&[b'#', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
 /// Decimal digits of `n`, without an allocation.
@@ -135,4 +177,22 @@ pub fn write_int(n: i64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_cannot_break_out_of_a_log_line() {
+        let written = |style: Style, text: &str| {
+            let mut out = Vec::new();
+            write_text(text.as_bytes(), style, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        };
+        let backslash = Style { backslash: true, ..Style::default() };
+        let json = Style { json: true, ..Style::default() };
+        assert_eq!(written(backslash, "a\"\\\n\u{1b} ü"), "a\\x22\\x5C\\x0A\\x1B \\xC3\\xBC");
+        assert_eq!(written(json, "a\"\\\n\t\u{1b} ü"), "a\\\"\\\\\\n\\t\\u001B ü");
+    }
 }

@@ -42,11 +42,14 @@ impl RouteTarget {
             None => None,
         };
         let LogIdentity { tag, pid, .. } = identity;
+        let tag = target.tag.as_ref().unwrap_or(tag);
         let origin = match target.header {
             LogHeader::Rfc3164 => {
                 let host = hostname.map(|h| h + " ").unwrap_or_default();
                 format!(" {host}{tag}[{pid}]: ")
             }
+            LogHeader::HostTag => format!(" {} {tag}: ", machine()),
+            LogHeader::Tag => format!(" {tag}: "),
             LogHeader::Bracketed => format!("{pid}#{pid}: "),
             LogHeader::Rfc5424 => format!(" {} {tag} {pid} - - ", hostname.unwrap_or_else(|| "-".into())),
             _ => String::new(),
@@ -80,14 +83,16 @@ impl RouteTarget {
         let severity = severity.max(self.max_level) as u8;
         let priority = u32::from(self.facility) * 8 + u32::from(severity);
         let _ = match self.header {
-            LogHeader::Rfc3164 => write!(out, "<{priority}>"),
+            LogHeader::Rfc3164 | LogHeader::HostTag | LogHeader::Tag => write!(out, "<{priority}>"),
             LogHeader::Rfc5424 => write!(out, "<{priority}>1 "),
             LogHeader::Priority => write!(out, "<{priority}>"),
             LogHeader::Short | LogHeader::Timed => write!(out, "<{severity}>"),
-            LogHeader::Raw | LogHeader::Bracketed => Ok(()),
+            LogHeader::Raw | LogHeader::Plain | LogHeader::Bracketed => Ok(()),
         };
         match self.header {
-            LogHeader::Rfc3164 => out.extend_from_slice(&dates.syslog),
+            LogHeader::Rfc3164 | LogHeader::HostTag | LogHeader::Tag => {
+                out.extend_from_slice(&dates.syslog);
+            }
             LogHeader::Rfc5424 => dates.write_iso_us(out),
             LogHeader::Timed => {
                 dates.write_iso_us(out);
@@ -97,9 +102,19 @@ impl RouteTarget {
             _ => {}
         }
         out.extend_from_slice(&self.origin);
-        write_safe(text, out);
+        match self.header {
+            LogHeader::Plain => write_line(text, out),
+            _ => write_safe(text, out),
+        }
         out.truncate(start + self.length.saturating_sub(1).max(1));
         out.push(b'\n');
+    }
+}
+
+/// One line stays one line; all else is the format's business.
+pub(super) fn write_line(text: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        if matches!(byte, b'\n' | b'\r') { hash_hex(*byte, out) } else { out.push(*byte) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log thread: takes what is in the queues, every few milliseconds while there is something.
 
 use super::header::{Dates, Route};
+use super::made::MadeFiles;
 use super::out::{CONNECT_PAUSE, Out};
 use super::{Batch, Command, Queue, Shared, local_offset_s};
 use plan::log::LogAddress;
@@ -23,6 +24,7 @@ const FULL_WAIT: Duration = Duration::from_millis(20);
 pub(super) struct Writer {
     shared: Arc<Shared>,
     outs: HashMap<LogAddress, Out>,
+    made: MadeFiles,
     routes: HashMap<u32, Route>,
     retired: Vec<u32>,
     flushes: Vec<Sender<()>>,
@@ -38,6 +40,7 @@ impl Writer {
         Writer {
             shared,
             outs: HashMap::new(),
+            made: MadeFiles::default(),
             routes: HashMap::new(),
             retired: Vec::new(),
             flushes: Vec::new(),
@@ -118,6 +121,11 @@ impl Writer {
                     self.outs.insert(address, out);
                 }
                 Command::Route(id, route) => drop(self.routes.insert(id, route)),
+                Command::Append(path, keep, line) => {
+                    if !self.made.write(&path, keep, &line, Instant::now()) {
+                        self.count_lost(1);
+                    }
+                }
                 Command::Retire(id) => self.retired.push(id),
                 Command::Flush(done) => self.flushes.push(done),
                 Command::Stop => self.stop = true,

@@ -14,6 +14,7 @@
 mod access;
 mod files;
 mod limits;
+mod logs;
 mod proxy;
 mod reply;
 mod steps;
@@ -23,6 +24,7 @@ mod variables;
 use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
+pub(crate) use logs::log;
 use plan::host::{Content, Fallback, Found, Groups, Host, Location, VariableId};
 use plan::rule::Template;
 pub(crate) use reply::Reply;

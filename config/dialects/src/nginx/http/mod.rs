@@ -7,22 +7,18 @@
 
 mod computed;
 mod host;
-mod limits;
 mod listen;
 mod location;
+mod logs;
 mod names;
 mod rewrite;
 mod settings;
 mod variables;
 
-use super::logs;
 use super::scope::Scope;
-use super::tree::Directive;
 use listen::Listen;
 use plan::host::{Host, Hosts, HostsOfBind, NameTable};
-use plan::{Bind, Draft, LogTarget, Mode, Site};
-use std::cell::RefCell;
-use std::collections::HashSet;
+use plan::{Bind, Draft, Mode, Site};
 use std::sync::Arc;
 use variables::Variables;
 
@@ -33,56 +29,19 @@ pub(super) const SITE: &str = "http";
 pub(super) struct Http<'t> {
     /// Variables of requests.
     pub variables: Variables<'t>,
+    /// Logs that locations name.
+    pub logs: logs::Logs,
     /// Pools made so far: those of `upstream {}`, and of addresses that are passed to.
-    pub pools: RefCell<Vec<plan::Pool>>,
-    /// Error logs named so far.
-    error_logs: RefCell<Vec<Vec<LogTarget>>>,
-    /// Where lines go when nobody in `http {}` says.
-    main_logs: Vec<LogTarget>,
-    /// Names of zones: of rates, of what is in progress.
-    zones: [HashSet<Box<str>>; 2],
-}
-
-impl Http<'_> {
-    fn has_rate_zone(&self, name: &str) -> bool {
-        self.zones[0].contains(name)
-    }
-
-    fn has_connection_zone(&self, name: &str) -> bool {
-        self.zones[1].contains(name)
-    }
-
-    /// The error log in force in the scope, as an index.
-    fn error_log(&self, scope: &Scope<'_>) -> Option<u16> {
-        let said = scope.all("error_log");
-        let read = |directive: &&Directive| scope.keep(logs::error_log(directive, scope.ground));
-        let targets: Vec<LogTarget> = match said.is_empty() {
-            true => self.main_logs.clone(),
-            false => said.iter().filter_map(read).collect(),
-        };
-        let mut all = self.error_logs.borrow_mut();
-        let at = all.iter().position(|known| *known == targets).unwrap_or_else(|| {
-            all.push(targets);
-            all.len() - 1
-        });
-        u16::try_from(at).ok()
-    }
+    pub pools: std::cell::RefCell<Vec<plan::Pool>>,
 }
 
 /// Reads the block whose scope this is.
 pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
-    let mut http = Http {
+    let http = Http {
         variables: Variables::new(scope),
-        pools: RefCell::default(),
-        error_logs: RefCell::default(),
-        main_logs: draft.process.logs.clone(),
-        zones: Default::default(),
+        logs: logs::Logs::default(),
+        pools: std::cell::RefCell::default(),
     };
-    limits::zones(scope, &http, draft);
-    http.zones = [
-        draft.rate_zones.iter().map(|zone| zone.name.clone()).collect(),
-        draft.connection_zones.iter().map(|zone| zone.name.clone()).collect(),
-    ];
     let mut site = Site { name: SITE.to_owned(), mode: Mode::Http, tcp_keep_alive: false, ..Site::default() };
     let mut binds: Vec<Shared> = Vec::new();
     for server in scope.own_named("server") {
@@ -94,6 +53,7 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
             add(&mut binds, listen, &host, &names, scope);
         }
     }
+    logs::check_formats(scope, &http.variables);
     (site.binds, site.hosts) = finish(binds, &http);
     settings::of_site(scope, &mut site);
     if !site.binds.is_empty() {
@@ -157,7 +117,7 @@ fn finish(binds: Vec<Shared>, http: &Http<'_>) -> (Vec<Bind>, Option<Arc<Hosts>>
         let default = shared.default.unwrap_or(shared.first);
         of_binds.push(HostsOfBind { default, names: shared.names });
     }
-    let hosts =
-        Hosts { binds: of_binds, variables: http.variables.names(), error_logs: http.error_logs.take() };
+    let (error_logs, access_logs) = http.logs.all();
+    let hosts = Hosts { binds: of_binds, variables: http.variables.names(), error_logs, access_logs };
     (listeners, Some(Arc::new(hosts)))
 }

@@ -3,7 +3,7 @@
 use super::super::VERSION;
 use super::super::scope::Scope;
 use super::super::tree::Directive;
-use super::{Http, limits};
+use super::Http;
 use plan::host::{
     AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, ErrorPage, ErrorStatus, ErrorTarget,
     Expires, Fallback, KeepAlive, Redirects, Root, Satisfy, ServerHeader, Settings, TryFiles, Types,
@@ -49,8 +49,6 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
             .map(Arc::new),
         error_pages: error_pages(scope, http).into(),
         recursive_error_pages: scope.flag("recursive_error_pages", false),
-        limits: limits::read(scope, http),
-        error_log: http.error_log(scope),
         access: access(scope).into(),
         satisfy: satisfy(scope),
         basic_auth: basic_auth(scope, http).map(Arc::new),
@@ -62,6 +60,8 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
             port: scope.flag("port_in_redirect", true),
         },
         server: server(scope),
+        logs: http.logs.access_logs(scope, &http.variables).into(),
+        error_log: http.logs.error_log(scope),
         log_missing: scope.flag("log_not_found", true),
         ..Settings::default()
     }
