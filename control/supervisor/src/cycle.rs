@@ -9,6 +9,7 @@ use pool::Pool;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
 use tables::Tables;
 use telemetry::{Line, LogIdentity, LogRoute, SiteStats};
 use wire::http1::Limits;
@@ -346,6 +347,7 @@ fn http_sites(
             default_pool,
             tables: Arc::clone(tables),
             limits,
+            bind_limits: bind_limits(site),
             own_idle_connections: plan.process.own_idle_connections,
             compression: plan.process.compression,
             log,
@@ -358,6 +360,12 @@ fn http_sites(
         sites.insert(site.name.clone(), Arc::new(running));
     }
     sites
+}
+
+/// How heads are read at the binds that hosts share.
+fn bind_limits(site: &plan::Site) -> Box<[(Limits, Duration)]> {
+    let binds = site.hosts.iter().flat_map(|hosts| &hosts.binds);
+    binds.map(|bind| bind.heads()).map(|heads| (web::limits_of(&heads), heads.timeout)).collect()
 }
 
 fn tcp_sites(

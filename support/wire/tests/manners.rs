@@ -240,6 +240,20 @@ fn lines_have_a_limit_of_their_own() {
     assert_eq!((status(fields(3)), status(fields(4))), (200, 494));
 }
 
+#[test]
+fn limits_may_be_known_late() {
+    let kept = |limits: Limits| {
+        let head =
+            read_with(b"\nGET /aaaa HTTP/1.0\nX: bbbbbbbbbbbbbbbbbbbb\nY:\n\n", &self::limits()).unwrap();
+        head.keep_to(&limits).err().map_or(200, |error| error.status)
+    };
+    assert_eq!(kept(limits()), 200);
+    assert_eq!(kept(Limits { line_bytes: 23, fields: 2, ..limits() }), 200);
+    assert_eq!(kept(Limits { line_bytes: 22, ..limits() }), 494);
+    assert_eq!(kept(Limits { line_bytes: 18, ..limits() }), 414);
+    assert_eq!(kept(Limits { fields: 1, ..limits() }), 494);
+}
+
 /// Status, version, names and values in order; or the status of the refusal, 0 if more would have to come.
 fn answered(input: &[u8], ends: impl Iterator<Item = usize>) -> String {
     let limits = Limits { manners: Manners::SERVER, ..Limits::response() };

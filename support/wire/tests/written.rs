@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use wire::http1::{
-    BodyFraming, Connection, Limits, Progress, RequestEdit, RequestHead, RequestKind, ResponseEdit,
+    BodyFraming, Connection, Keep, Limits, Progress, RequestEdit, RequestHead, RequestKind, ResponseEdit,
     ResponseHead, Version, parse_request, parse_response, write_request, write_response,
 };
 
@@ -255,4 +255,34 @@ fn a_switch_to_websocket_passes() {
         answered(&head, edit)[1..],
         ["Sec-WebSocket-Accept: x", "Connection: upgrade", "Upgrade: websocket"]
     );
+}
+
+#[test]
+fn an_invitation_to_switch_passes_where_it_is_meant_to() {
+    let head =
+        response(&["HTTP/1.1 426 Upgrade Required", "Connection: Upgrade", "Upgrade: h2c, websocket, x/1"]);
+    let edit = ResponseEdit { framing: BodyFraming::Length(0), invite: true, ..ResponseEdit::default() };
+    let expected = [
+        "HTTP/1.1 426 Upgrade Required",
+        "Content-Length: 0",
+        "Connection: upgrade",
+        "Upgrade: websocket, x/1",
+    ];
+    assert_eq!(answered(&head, edit), expected);
+    assert_eq!(answered(&head, ResponseEdit { invite: false, ..edit }), expected[..2]);
+    let head = response(&["HTTP/1.1 200 OK", "Upgrade: h2c"]);
+    assert_eq!(answered(&head, edit), ["HTTP/1.1 200 OK", "Content-Length: 0"]);
+}
+
+#[test]
+fn kept_connections_may_be_spoken_of() {
+    let head = response(&["HTTP/1.1 200 OK", "Keep-Alive: timeout=1"]);
+    let edit =
+        ResponseEdit { framing: BodyFraming::Length(0), keep: Keep::SaidFor(9), ..ResponseEdit::default() };
+    let expected =
+        ["HTTP/1.1 200 OK", "Content-Length: 0", "Connection: keep-alive", "Keep-Alive: timeout=9"];
+    assert_eq!(answered(&head, edit), expected);
+    assert_eq!(answered(&head, ResponseEdit { keep: Keep::Said, ..edit }), expected[..3]);
+    let close = ResponseEdit { connection: Connection::Close, ..edit };
+    assert_eq!(answered(&head, close), ["HTTP/1.1 200 OK", "Content-Length: 0", "Connection: close"]);
 }

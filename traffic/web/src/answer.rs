@@ -99,6 +99,7 @@ pub(crate) fn write(
         connection: if keep { Connection::KeepAlive } else { Connection::Close },
         version_to_client: version,
         framing,
+        ..ResponseEdit::default()
     };
     write_response(head, out, &edit);
     if !headless {

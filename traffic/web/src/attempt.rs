@@ -782,6 +782,7 @@ async fn respond(
         connection: if keep { http1::Connection::KeepAlive } else { http1::Connection::Close },
         version_to_client: work.request.version,
         framing: sent,
+        ..ResponseEdit::default()
     };
     write_response(&work.response, &mut out, &edit);
     exchange.status = Some(work.response.status);
@@ -1048,6 +1049,7 @@ async fn switch(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, 
         connection: http1::Connection::Upgrade,
         version_to_client: Version::Http11,
         framing: BodyFraming::None,
+        ..ResponseEdit::default()
     };
     exchange::after_response_rules(exchange, &work.request, &mut work.response);
     write_response(&work.response, &mut out, &edit);

@@ -272,7 +272,7 @@ impl Conn {
     }
 
     async fn read_head(&mut self, work: &mut Workspace, exchange: &mut Exchange) -> Head {
-        let limits = self.site.limits;
+        let (limits, patience) = self.site.head_limits(self.peers.bind);
         let mut timed = false;
         loop {
             if !work.buffer.is_empty() {
@@ -291,7 +291,7 @@ impl Conn {
             }
             if !timed {
                 timed = true;
-                self.deadline.set(self.site.plan.timeouts.request.or(self.site.plan.timeouts.client));
+                self.deadline.set(patience);
             }
             match self.fill(work).await {
                 Ok(0) if work.buffer.is_empty() => return Head::Nothing,

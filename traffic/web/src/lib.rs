@@ -24,5 +24,5 @@ mod tunnel;
 
 pub use auth::password_matches;
 pub use client::serve;
-pub use local::{Local, Pages, PagesAnswer, PagesRequest, Process, Site, Sites};
+pub use local::{Local, Pages, PagesAnswer, PagesRequest, Process, Site, Sites, limits_of};
 pub use squeeze::Meter;

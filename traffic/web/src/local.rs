@@ -1,5 +1,6 @@
 //! What a worker's HTTP connections share: the running sites, idle server connections, work space.
 
+use plan::host::FieldNames;
 use plan::site::Statistics;
 use pool::{IdleRooms, Pool};
 use std::cell::{Cell, RefCell};
@@ -10,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tasks::{Buffer, Worker};
 use telemetry::{Invalids, Line, LogClock, LogProcess, LogQueue, LogRoute, ProcessStats, SiteStats, Zone};
-use wire::http1::{Limits, RequestHead, ResponseHead};
+use wire::http1::{Limits, Manners, Names, RequestHead, ResponseHead};
 
 /// A running site. Shared by all workers; replaced whole by a reload.
 pub struct Site {
@@ -28,6 +29,8 @@ pub struct Site {
     pub tables: Arc<tables::Tables>,
     /// Limits of request heads.
     pub limits: Limits,
+    /// Limits of request heads by bind, where hosts share them; empty where `limits` count.
+    pub bind_limits: Box<[(Limits, Duration)]>,
     /// Idle server connections serve only requests of the worker that opened them.
     pub own_idle_connections: bool,
     /// Effort and limits of compression.
@@ -44,6 +47,33 @@ pub struct Site {
     pub access_routes: Vec<LogRoute>,
     /// Things of the whole process.
     pub process: Arc<Process>,
+}
+
+impl Site {
+    /// Limits of request heads that come in at this bind, and how long one may take.
+    pub(crate) fn head_limits(&self, bind: usize) -> (Limits, Option<Duration>) {
+        match self.bind_limits.get(bind) {
+            Some((limits, timeout)) => (*limits, Some(*timeout)),
+            None => (self.limits, self.plan.timeouts.request.or(self.plan.timeouts.client)),
+        }
+    }
+}
+
+/// The limits of heads that a host asks for.
+pub fn limits_of(heads: &plan::host::Heads) -> Limits {
+    let names = match heads.names {
+        FieldNames::Plain => Names::Plain { underscores: false },
+        FieldNames::Underscores => Names::Plain { underscores: true },
+        FieldNames::All => Names::Any,
+    };
+    Limits {
+        head_bytes: heads.bytes(),
+        fields: heads.fields,
+        target_bytes: heads.line(),
+        name_bytes: heads.line(),
+        line_bytes: heads.line(),
+        manners: Manners { names, ..Manners::SERVER },
+    }
 }
 
 /// Things of the whole process that a request may need.

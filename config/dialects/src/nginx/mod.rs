@@ -9,6 +9,7 @@
 //!
 //! What a directive is and what becomes of it stands in the tables of [`directives`].
 
+pub mod client;
 pub mod directives;
 mod errors;
 pub(crate) mod glob;

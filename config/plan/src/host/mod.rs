@@ -12,6 +12,7 @@
 mod computed;
 mod delivery;
 mod expires;
+mod heads;
 mod locations;
 mod names;
 mod proxy;
@@ -21,6 +22,7 @@ mod step;
 pub use computed::{Computed, Geo, Share};
 pub use delivery::{Delivery, Gzip, ModifiedSince, Partial, Precompressed, Proxied, Symlinks};
 pub use expires::{Expires, NoTime};
+pub use heads::{FieldNames, Heads};
 pub use locations::{Found, Location, Locations};
 pub use names::{Groups, NameTable, Pattern, VariableId};
 pub use proxy::{
@@ -67,6 +69,8 @@ pub struct Host {
     pub place: Place,
     /// Its first name (`$server_name`); empty without one.
     pub name: Box<str>,
+    /// How heads of its requests are read.
+    pub heads: Heads,
     /// Steps before a location is looked for.
     pub steps: Box<[Step]>,
     /// Its locations.

@@ -90,6 +90,12 @@ impl<T> Default for NameTable<T> {
 }
 
 impl<T> NameTable<T> {
+    /// All values, each as often as it has names.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        let tables = [&self.exact, &self.endings, &self.beginnings];
+        tables.into_iter().flat_map(HashMap::values).chain(self.patterns.iter().map(|(_, value)| value))
+    }
+
     /// The value for `name`, and what its expression caught.
     pub fn find(&self, name: &[u8]) -> Option<(&T, Option<Groups>)> {
         let folded;

@@ -40,7 +40,7 @@ pub use path::{BadPath, Internal, Normalized, internal_target, normalize_target}
 pub use request::{RequestHead, parse_request};
 pub use response::{RequestKind, ResponseHead, parse_response, reason_of};
 pub use target::Scheme;
-pub use write::{Connection, RequestEdit, ResponseEdit, write_request, write_response};
+pub use write::{Connection, Keep, RequestEdit, ResponseEdit, write_request, write_response};
 
 /// How much head we are willing to read, and how strictly. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

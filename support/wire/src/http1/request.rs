@@ -125,6 +125,26 @@ impl RequestHead {
         *self = RequestHead { fields, ..RequestHead::default() };
     }
 
+    /// Does the head keep to these limits too? For limits that are known once it is known whom a request is for. Asked
+    /// before anything is changed; fields that were dropped do not count.
+    ///
+    /// # Errors
+    /// As [`parse_request`] for a line or a number of fields over its limit.
+    pub fn keep_to(&self, limits: &Limits) -> Result<(), HeadError> {
+        let line = memchr::memchr(b'\n', &self.fields.text[self.method.start as usize..]).unwrap_or_default();
+        let long =
+            |field: &Field| field.value.end().saturating_sub(field.name.start as usize) > limits.line_bytes;
+        let kind = match line >= limits.line_bytes {
+            true => HeadErrorKind::TargetTooLong,
+            false if self.fields.len() > limits.fields || self.fields.iter().any(long) => {
+                HeadErrorKind::TooBig
+            }
+            false => return Ok(()),
+        };
+        let error = HeadError::new(kind, "head over the limits of its host");
+        Err(HeadError { status: limits.manners.status(error.kind, error.status), ..error })
+    }
+
     /// The method, as sent.
     #[inline]
     pub fn method(&self) -> &[u8] {
@@ -674,7 +694,7 @@ fn expects(fields: &Fields, version: Version) -> Result<bool, HeadError> {
 }
 
 /// HTTP itself is never offered: h2c would smuggle requests past the rules. WebSocket has its own way.
-fn is_passed_protocol(protocol: &[u8]) -> bool {
+pub(crate) fn is_passed_protocol(protocol: &[u8]) -> bool {
     let (name, version) = match memchr::memchr(b'/', protocol) {
         Some(at) => (&protocol[..at], Some(&protocol[at + 1..])),
         None => (protocol, None),

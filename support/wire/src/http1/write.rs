@@ -3,6 +3,7 @@
 
 use super::bytes::{list_has, tokens};
 use super::name::is_forwarding_text;
+use super::request::is_passed_protocol;
 use super::{BodyFraming, Field, Fields, Name, RequestHead, ResponseHead, Version};
 
 /// What happens to the connection after this message.
@@ -30,6 +31,18 @@ pub struct RequestEdit {
     pub drop_expect: bool,
 }
 
+/// What a client hears of a connection that stays open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing, where the version implies it.
+    #[default]
+    Implied,
+    /// `Connection: keep-alive` in any version.
+    Said,
+    /// And how many seconds it may be idle, in `Keep-Alive`.
+    SaidFor(u64),
+}
+
 /// How an answer leaves for a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseEdit {
@@ -39,6 +52,10 @@ pub struct ResponseEdit {
     pub version_to_client: Version,
     /// How we send the body. `None` for HEAD, 1xx, 204 and 304; an empty body is `Length(0)`.
     pub framing: BodyFraming,
+    /// Pass on the protocols that the server would switch to (RFC 9110 section 7.8), as far as we would let it.
+    pub invite: bool,
+    /// What the client hears of a connection that stays open.
+    pub keep: Keep,
 }
 
 /// Writes a request head for a server, with the empty line.
@@ -103,9 +120,13 @@ pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, edit: &ResponseEdi
         BodyFraming::UntilClose => Connection::Close,
         _ => edit.connection,
     };
+    if edit.invite && connection != Connection::Upgrade && !head.is_interim() {
+        write_invitation(out, fields);
+    }
     match connection {
         Connection::Upgrade => write_upgrade(out, fields.find(Name::Upgrade).unwrap_or(b"websocket")),
         _ if head.is_interim() => {}
+        Connection::KeepAlive if edit.keep != Keep::Implied => write_kept(out, edit.keep),
         _ => write_connection(
             out,
             connection,
@@ -200,6 +221,26 @@ fn write_connection(out: &mut Vec<u8>, connection: Connection, version: Version,
 fn write_upgrade(out: &mut Vec<u8>, protocols: &[u8]) {
     write_field(out, b"Connection", b"upgrade");
     write_field(out, b"Upgrade", protocols);
+}
+
+fn write_kept(out: &mut Vec<u8>, keep: Keep) {
+    write_field(out, b"Connection", b"keep-alive");
+    if let Keep::SaidFor(seconds) = keep {
+        out.extend_from_slice(b"Keep-Alive: timeout=");
+        write_number(out, seconds);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What the server would switch to. `Connection` names it in a field of its own.
+fn write_invitation(out: &mut Vec<u8>, fields: &Fields) {
+    let offered = fields.find_all(Name::Upgrade).flat_map(tokens);
+    let is_ours =
+        |protocol: &[u8]| protocol.eq_ignore_ascii_case(b"websocket") || is_passed_protocol(protocol);
+    let passed: Vec<&[u8]> = offered.filter(|protocol| is_ours(protocol)).collect();
+    if !passed.is_empty() {
+        write_upgrade(out, &passed.join(&b", "[..]));
+    }
 }
 
 fn write_number(out: &mut Vec<u8>, mut number: u64) {
