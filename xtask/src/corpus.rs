@@ -25,7 +25,13 @@ pub struct Options {
     /// Only the streams whose name matches.
     #[arg(long, value_name = "REGEX", default_value = ".")]
     only: String,
+    /// Only this configuration.
+    #[arg(long, value_name = "haproxy.cfg|nginx.conf")]
+    config: Option<String>,
 }
+
+/// The configurations that are played to: every dialect reads bytes of clients in its own manner.
+const CONFIGURATIONS: [(&str, fn(&Ports) -> String); 2] = [("haproxy.cfg", haproxy), ("nginx.conf", nginx)];
 
 /// How long the binary may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -39,10 +45,30 @@ struct Ports {
 
 /// Play everything; an error when the gate is missed.
 pub fn run(options: &Options) -> Result<()> {
+    let wanted = |name: &str| options.config.as_deref().is_none_or(|config| config == name);
+    let mut missed = Vec::new();
+    let mut played = 0;
+    for (name, text) in CONFIGURATIONS.iter().filter(|(name, _)| wanted(name)) {
+        missed.extend(play_all(options, name, *text)?);
+        played += 1;
+    }
+    match (played, missed.len()) {
+        (0, _) => Err("there is no such configuration".into()),
+        (_, 0) => Ok(()),
+        (_, count) => Err(format!(
+            "the gate (0 DANGER, 0 HARD, no +open) is missed {count} times: {}",
+            missed.join(", ")
+        )
+        .into()),
+    }
+}
+
+/// Plays everything to one configuration, whole and byte by byte; what missed the gate.
+fn play_all(options: &Options, name: &str, text: fn(&Ports) -> String) -> Result<Vec<String>> {
     let folder = tempfile::tempdir()?;
     let ports = free_ports()?;
-    let config = folder.path().join("haproxy.cfg");
-    fs::write(&config, configuration(&ports))?;
+    let config = folder.path().join(name);
+    fs::write(&config, text(&ports))?;
     let mut balancer = Process::start(bound(&options.binary).arg("run").arg(&config))?;
     wait_for(ports.plain, &mut balancer)?;
     let mut missed = Vec::new();
@@ -52,18 +78,12 @@ pub fn run(options: &Options) -> Result<()> {
             play(options, protocols, port, &ports, split, &out)?;
             balancer.check()?;
             let results: Value = serde_json::from_slice(&fs::read(&out)?)?;
-            println!("{protocols}{}: {:?}", if split { ", byte by byte" } else { "" }, grades(&results));
-            missed.extend(misses(&results));
+            let cut = if split { ", byte by byte" } else { "" };
+            println!("{name}: {protocols}{cut}: {:?}", grades(&results));
+            missed.extend(misses(&results).into_iter().map(|miss| format!("{name}: {miss}")));
         }
     }
-    match missed.len() {
-        0 => Ok(()),
-        count => Err(format!(
-            "the gate (0 DANGER, 0 HARD, no +open) is missed {count} times: {}",
-            missed.join(", ")
-        )
-        .into()),
-    }
+    Ok(missed)
 }
 
 fn play(options: &Options, protocols: &str, port: u16, ports: &Ports, split: bool, out: &Path) -> Result<()> {
@@ -77,7 +97,7 @@ fn play(options: &Options, protocols: &str, port: u16, ports: &Ports, split: boo
     if command.status()?.success() { Ok(()) } else { Err("the player stopped; see above".into()) }
 }
 
-fn configuration(ports: &Ports) -> String {
+fn haproxy(ports: &Ports) -> String {
     let Ports { plain, proxied, server } = ports;
     format!(
         "defaults
@@ -99,6 +119,35 @@ frontend proxied
 
 backend strict
     server player 127.0.0.1:{server}
+"
+    )
+}
+
+fn nginx(ports: &Ports) -> String {
+    let Ports { plain, proxied, server } = ports;
+    format!(
+        "pid mainstay.pid;
+daemon off;
+events {{ }}
+http {{
+    access_log off;
+    client_header_timeout 3s;
+    client_body_timeout 3s;
+    send_timeout 3s;
+    keepalive_timeout 3s;
+    proxy_connect_timeout 3s;
+    proxy_send_timeout 3s;
+    proxy_read_timeout 3s;
+    proxy_next_upstream off;
+    server {{
+        listen 127.0.0.1:{plain};
+        location / {{ proxy_pass http://127.0.0.1:{server}; }}
+    }}
+    server {{
+        listen 127.0.0.1:{proxied} proxy_protocol;
+        location / {{ proxy_pass http://127.0.0.1:{server}; }}
+    }}
+}}
 "
     )
 }

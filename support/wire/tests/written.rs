@@ -261,7 +261,8 @@ fn a_switch_to_websocket_passes() {
 fn an_invitation_to_switch_passes_where_it_is_meant_to() {
     let head =
         response(&["HTTP/1.1 426 Upgrade Required", "Connection: Upgrade", "Upgrade: h2c, websocket, x/1"]);
-    let edit = ResponseEdit { framing: BodyFraming::Length(0), invite: true, ..ResponseEdit::default() };
+    let edit =
+        ResponseEdit { framing: BodyFraming::Length(0), keeps_upgrade: true, ..ResponseEdit::default() };
     let expected = [
         "HTTP/1.1 426 Upgrade Required",
         "Content-Length: 0",
@@ -269,7 +270,7 @@ fn an_invitation_to_switch_passes_where_it_is_meant_to() {
         "Upgrade: websocket, x/1",
     ];
     assert_eq!(answered(&head, edit), expected);
-    assert_eq!(answered(&head, ResponseEdit { invite: false, ..edit }), expected[..2]);
+    assert_eq!(answered(&head, ResponseEdit { keeps_upgrade: false, ..edit }), expected[..2]);
     let head = response(&["HTTP/1.1 200 OK", "Upgrade: h2c"]);
     assert_eq!(answered(&head, edit), ["HTTP/1.1 200 OK", "Content-Length: 0"]);
 }

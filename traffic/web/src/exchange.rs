@@ -238,6 +238,16 @@ impl Exchange {
         self.received.as_ref().map_or_else(|| request.received_target(), |kept| &kept.1)
     }
 
+    /// Path, query and fragment as the client sent them, without scheme and host.
+    pub fn path_as_received<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
+        let Some(kept) = &self.received else { return request.sent_target() };
+        let authority = memchr::memmem::find(&kept.1, b"://").filter(|_| !kept.1.starts_with(b"/"));
+        let path = authority.map_or(0, |at| {
+            memchr::memchr2(b'/', b'?', &kept.1[at + 3..]).map_or(kept.1.len(), |slash| at + 3 + slash)
+        });
+        &kept.1[path..]
+    }
+
     /// The method as the client sent it.
     pub fn method_as_received<'a>(&'a self, request: &'a RequestHead) -> &'a [u8] {
         self.received.as_ref().map_or_else(|| request.method(), |kept| &kept.0)

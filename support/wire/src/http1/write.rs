@@ -53,7 +53,7 @@ pub struct ResponseEdit {
     /// How we send the body. `None` for HEAD, 1xx, 204 and 304; an empty body is `Length(0)`.
     pub framing: BodyFraming,
     /// Pass on the protocols that the server would switch to (RFC 9110 section 7.8), as far as we would let it.
-    pub invite: bool,
+    pub keeps_upgrade: bool,
     /// What the client hears of a connection that stays open.
     pub keep: Keep,
 }
@@ -120,7 +120,7 @@ pub fn write_response(head: &ResponseHead, out: &mut Vec<u8>, edit: &ResponseEdi
         BodyFraming::UntilClose => Connection::Close,
         _ => edit.connection,
     };
-    if edit.invite && connection != Connection::Upgrade && !head.is_interim() {
+    if edit.keeps_upgrade && connection != Connection::Upgrade && !head.is_interim() {
         write_invitation(out, fields);
     }
     match connection {

@@ -23,7 +23,7 @@ mod variables;
 
 use crate::client::Conn;
 use crate::exchange::{After, Exchange};
-use crate::local::Workspace;
+use crate::local::{Workspace, limits_of};
 pub(crate) use logs::log;
 use plan::host::{Content, Fallback, Found, Groups, Host, Location, VariableId};
 use plan::rule::Template;
@@ -31,7 +31,7 @@ pub(crate) use reply::Reply;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use telemetry::Cause;
-use wire::http1::{BodyFraming, Escape, escape, normalize_target};
+use wire::http1::{BodyFraming, Escape, HeadError, RequestHead, escape, host_name, normalize_target};
 
 pub(crate) use variables::each as each_fact;
 
@@ -108,7 +108,12 @@ pub(crate) enum Turn {
 
 /// Serves the request whose head stands in `work`.
 pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> After {
-    let mut turn = begin(conn, work, exchange);
+    let turn = begin(conn, work, exchange);
+    walk(conn, work, exchange, turn).await
+}
+
+async fn walk(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, from: Turn) -> After {
+    let mut turn = from;
     loop {
         turn = match turn {
             Turn::Host => steps::of_host(work, exchange),
@@ -134,26 +139,19 @@ pub(crate) async fn refuse(
     exchange: &mut Exchange,
     status: u16,
 ) -> After {
+    // An error page may be elsewhere. It is asked for by a request of ours: nothing of this one can be trusted.
+    work.request = RequestHead::new(b"GET", b"/", b"");
     if exchange.visit.is_none() {
         let _ = begin(conn, work, exchange);
     }
-    let mut turn = Turn::Fail(status);
-    loop {
-        turn = match turn {
-            Turn::Fail(status) => fail(work, exchange, status),
-            Turn::Reply(reply) => return reply::send(conn, work, exchange, *reply).await,
-            Turn::Done(after) => return after,
-            // An error page elsewhere is not looked for on behalf of a request that is none.
-            _ => Turn::Reply(Box::new(reply::error_page(exchange, status))),
-        }
-    }
+    walk(conn, work, exchange, Turn::Fail(status)).await
 }
 
 /// Finds the host and makes the visit.
 fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
     let Some(hosts) = &conn.site.plan.hosts else { return Turn::Done(After::Close) };
     let Some(bind) = hosts.binds.get(exchange.bind) else { return Turn::Done(After::Close) };
-    let name = host_name(work.request.host());
+    let name = host_name(work.request.host()).into_owned();
     let (host, groups) = bind.find(&name);
     let mut visit = Box::new(Visit {
         location: Arc::clone(&host.outside),
@@ -188,6 +186,10 @@ fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
     if exchange.bad_request {
         return Turn::Fail(400);
     }
+    if let Err(error) = keep_to_host(conn, work, exchange) {
+        exchange.fail(Cause::RequestTooBig);
+        return Turn::Fail(error.status);
+    }
     if !good || (work.request.host().is_empty() && work.request.version == wire::http1::Version::Http11) {
         exchange.fail(Cause::BadRequest);
         return Turn::Fail(400);
@@ -199,16 +201,18 @@ fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
     Turn::Host
 }
 
-/// The host of a request as names are compared: lower case, without port and the dot at the end.
-fn host_name(host: &[u8]) -> Vec<u8> {
-    let (name, _) = wire::http1::split_port(host);
-    name.strip_suffix(b".").unwrap_or(name).to_ascii_lowercase()
+/// The head was read by the limits of all hosts of the bind; those of its own may be narrower.
+fn keep_to_host(conn: &Conn, work: &Workspace, exchange: &Exchange) -> Result<(), HeadError> {
+    let Some(visit) = exchange.visit.as_deref() else { return Ok(()) };
+    let (of_bind, of_host) = (conn.site.head_limits(exchange.bind).0, limits_of(&visit.host.heads));
+    if of_bind == of_host { Ok(()) } else { work.request.keep_to(&of_host) }
 }
 
 impl Visit {
     /// Takes path and query from the request's target; false when it is no path.
     fn take_target(&mut self, work: &Workspace) -> bool {
-        let Ok(target) = normalize_target(work.request.target(), true) else { return false };
+        let merge_slashes = self.host.heads.merge_slashes;
+        let Ok(target) = normalize_target(work.request.target(), merge_slashes) else { return false };
         self.quoted = target.quoted || target.plus;
         self.path = target.path.into_owned();
         self.arguments = target.query.unwrap_or_default().to_vec();

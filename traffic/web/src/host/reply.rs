@@ -1,7 +1,6 @@
 //! Answers of our own in sites with virtual hosts, and what every answer gets before it leaves.
 
 use super::Visit;
-use crate::answer;
 use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
@@ -11,7 +10,9 @@ use plan::rule::Template;
 use std::sync::Arc;
 use std::time::Duration;
 use tasks::clock;
-use wire::http1::{BodyFraming, ResponseHead, date, escape_html, reason_of};
+use wire::http1::{
+    BodyFraming, Connection, Keep, ResponseEdit, ResponseHead, date, escape_html, reason_of, write_response,
+};
 
 /// An answer of our own.
 pub(crate) struct Reply {
@@ -193,13 +194,30 @@ pub(crate) async fn send(
     let mut out = std::mem::take(&mut work.out);
     out.clear();
     let bodiless = headless || framing == BodyFraming::None;
-    answer::write(&work.response, &body, framing, keep, bodiless, work.request.version, &mut out);
+    let edit = ResponseEdit {
+        connection: if keep { Connection::KeepAlive } else { Connection::Close },
+        version_to_client: work.request.version,
+        framing,
+        keep: told(exchange),
+        ..ResponseEdit::default()
+    };
+    write_response(&work.response, &mut out, &edit);
+    if !bodiless {
+        out.extend_from_slice(&body);
+    }
     if let Some(visit) = exchange.visit.as_deref_mut() {
         visit.head_bytes = (out.len() - if bodiless { 0 } else { body.len() }) as u64;
     }
     let sent = conn.write_all(&out, exchange).await;
     work.out = out;
     settle(conn, work, exchange, sent, keep)
+}
+
+/// What clients hear of a connection that is kept.
+pub(crate) fn told(exchange: &Exchange) -> Keep {
+    let visit = exchange.visit.as_deref();
+    let seconds = visit.and_then(|visit| visit.location.settings.client.keep_alive.told);
+    seconds.map_or(Keep::Said, |told| Keep::SaidFor(told.as_secs()))
 }
 
 /// What becomes of the connection behind an answer of ours.

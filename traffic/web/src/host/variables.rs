@@ -51,7 +51,7 @@ impl View<'_> {
         let (visit, exchange, request) = (self.visit, self.exchange, self.scene.request);
         Some(match fact {
             VisitFact::QuestionMark => Value::text(if visit.arguments.is_empty() { b"" } else { b"?" }),
-            VisitFact::RequestTarget => Value::text(exchange.target_as_received(request)),
+            VisitFact::RequestTarget => Value::text(exchange.path_as_received(request)),
             VisitFact::Host if visit.name.is_empty() => Value::text(visit.host.name.as_bytes()),
             VisitFact::Host => Value::text(&visit.name),
             VisitFact::ServerName => Value::text(visit.host.name.as_bytes()),

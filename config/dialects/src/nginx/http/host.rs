@@ -1,5 +1,6 @@
 //! `server {}`: a virtual host.
 
+use super::super::client;
 use super::super::scope::Scope;
 use super::super::tree::Directive;
 use super::{Http, location, rewrite};
@@ -15,6 +16,7 @@ pub(super) fn read(scope: &Scope<'_>, server: &Directive, http: &Http<'_>) -> Ho
         place: server.place.clone(),
         // A leading dot is no part of a name; an expression has none that could be shown.
         name: first.strip_prefix('.').unwrap_or(first).to_ascii_lowercase().into(),
+        heads: client::heads(scope),
         steps: rewrite::steps(scope, http, None),
         locations: location::all(scope, http),
         outside: Arc::<Location>::new(outside),

@@ -6,7 +6,7 @@ use super::super::tree::Directive;
 use super::Http;
 use plan::host::{
     AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, ErrorPage, ErrorStatus, ErrorTarget,
-    Expires, Fallback, KeepAlive, Redirects, Root, Satisfy, ServerHeader, Settings, TryFiles, Types,
+    Expires, Fallback, Redirects, Root, Satisfy, ServerHeader, Settings, TryFiles, Types,
 };
 use plan::rule::Template;
 use plan::{Network, Problem, Site};
@@ -271,26 +271,10 @@ fn client(scope: &Scope<'_>, http: &Http<'_>) -> Client {
         body_memory: scope.size("client_body_buffer_size").map_or(unsaid.body_memory, |size| size as usize),
         body_timeout: scope.time("client_body_timeout").unwrap_or(unsaid.body_timeout),
         send_timeout: scope.time("send_timeout").unwrap_or(unsaid.send_timeout),
-        keep_alive: keep_alive(scope),
+        keep_alive: super::super::client::keep_alive(scope),
         rate: template("limit_rate").unwrap_or_default(),
         rate_after: template("limit_rate_after").unwrap_or_default(),
         reset_timed_out: scope.flag("reset_timedout_connection", false),
-    }
-}
-
-fn keep_alive(scope: &Scope<'_>) -> KeepAlive {
-    let unsaid = KeepAlive::default();
-    let told = scope.find("keepalive_timeout").filter(|directive| directive.arguments.len() > 1);
-    let disable = scope.all("keepalive_disable");
-    let disables =
-        |word: &str| disable.iter().any(|directive| directive.arguments.iter().any(|text| text == word));
-    KeepAlive {
-        timeout: scope.time("keepalive_timeout").unwrap_or(unsaid.timeout),
-        told: told.and_then(|directive| scope.keep(directive.seconds(1))),
-        requests: scope.number("keepalive_requests").unwrap_or(unsaid.requests),
-        age: scope.time("keepalive_time").unwrap_or(unsaid.age),
-        not_for_msie6: if disable.is_empty() { unsaid.not_for_msie6 } else { disables("msie6") },
-        not_for_safari: disables("safari"),
     }
 }
 
