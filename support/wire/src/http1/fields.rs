@@ -127,6 +127,23 @@ impl Fields {
         true
     }
 
+    /// As [`Fields::append`] for an answer's field that the configuration says: only what ends lines or texts (CR, LF,
+    /// NUL) becomes a space, other control bytes stay.
+    pub fn append_said(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if !is_token(name) {
+            return false;
+        }
+        let name_span = self.store_text(name);
+        let span = self.store_text(value.trim_ascii_start());
+        for byte in &mut self.text[span.start as usize..] {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
+        }
+        self.list.push(Field { name: name_span, value: span, id: Name::of(name) });
+        true
+    }
+
     /// Makes this the only field of its name, at the place of the first one. False if the name is not a token.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
         let Some(place) = self.position(name) else { return self.append(name, value) };
@@ -256,6 +273,14 @@ mod tests {
         fields.replace_value(0, b"1\n2");
         fields.replace_value(7, b"nothing happens");
         assert_eq!(shown(&fields), "A=1 2 B=x  Evil: 1  ");
+    }
+
+    #[test]
+    fn said_values_keep_what_ends_no_line() {
+        let mut fields = Fields::new();
+        assert!(fields.append_said(b"A", b" 1\x02\r\nB: 2\0"));
+        assert!(!fields.append_said(b"A b", b"1"));
+        assert_eq!(shown(&fields), "A=1\x02  B: 2 ");
     }
 
     #[test]

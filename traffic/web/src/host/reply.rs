@@ -165,7 +165,7 @@ fn add(exchange: &Exchange, work: &mut Workspace, field: &AddHeader) {
     if single {
         work.response.fields.remove(name);
     }
-    work.response.fields.append(name, &value);
+    work.response.fields.append_said(name, &value);
 }
 
 /// The text of a template that may ask for the answer.

@@ -11,6 +11,7 @@ mod listen;
 mod location;
 mod logs;
 mod names;
+mod pcre;
 mod rewrite;
 mod settings;
 mod variables;

@@ -3,6 +3,7 @@
 use super::super::scope::Scope;
 use super::super::tree::Directive;
 use super::computed;
+use super::pcre;
 use plan::Problem;
 use plan::host::{Computed, Pattern, VariableId};
 use plan::rule::{Expr, Fact, Fetch, Piece, RecordField, Style, Template, UpstreamFact, VisitFact};
@@ -74,7 +75,8 @@ impl<'t> Variables<'t> {
 
     /// A regular expression and the variables that its named groups set.
     pub fn pattern(&self, directive: &Directive, text: &str, ignore_case: bool) -> Result<Pattern, Problem> {
-        let regex = RegexBuilder::new(&rust_form(text)).case_insensitive(ignore_case).unicode(false).build();
+        let regex =
+            RegexBuilder::new(&pcre::rust_form(text)).case_insensitive(ignore_case).unicode(false).build();
         let regex = regex.map_err(|error| {
             let why = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
             directive
@@ -172,42 +174,6 @@ fn group_names(text: &str) -> Vec<String> {
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then(|| name.to_owned())
     };
     starts.filter_map(name).collect()
-}
-
-/// An expression of PCRE in the form that we read: groups named in quotes, `/` that was escaped for no reason.
-fn rust_form(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(byte) = rest.chars().next() {
-        let (taken, put) = match rest {
-            _ if rest.starts_with("(?'") => match rest[3..].find('\'') {
-                Some(end) => (3 + end + 1, format!("(?P<{}>", &rest[3..3 + end])),
-                None => (3, "(?'".to_owned()),
-            },
-            _ if rest.starts_with("\\/") => (2, "/".to_owned()),
-            _ if rest.starts_with('\\') => {
-                let second = rest[1..].chars().next();
-                let length = 1 + second.map_or(0, char::len_utf8);
-                // An escaped letter that means nothing to us is the letter; other signs may be escaped always.
-                (length, escaped(second, &rest[..length]))
-            }
-            _ => (byte.len_utf8(), byte.to_string()),
-        };
-        out.push_str(&put);
-        rest = &rest[taken..];
-    }
-    out
-}
-
-fn escaped(second: Option<char>, both: &str) -> String {
-    match second {
-        Some(sign) if sign.is_ascii_punctuation() && !is_meta(sign) => sign.to_string(),
-        _ => both.to_owned(),
-    }
-}
-
-fn is_meta(sign: char) -> bool {
-    r"\.+*?()|[]{}^$#&-~".contains(sign)
 }
 
 /// A part of a text.
@@ -374,8 +340,8 @@ mod tests {
 
     #[test]
     fn expressions_are_read_as_pcre_means_them() {
-        assert_eq!(rust_form(r"^/a\/b(?'x'\d+)\.html$"), r"^/a/b(?P<x>\d+)\.html$");
-        assert_eq!(rust_form(r"\:\,\w"), r":,\w");
+        assert_eq!(pcre::rust_form(r"^/a\/b(?'x'\d+)\.html$"), r"^/a/b(?P<x>\d+)\.html$");
+        assert_eq!(pcre::rust_form(r"\:\,\w"), r":,\w");
         assert_eq!(group_names("~^(?<one>a)(?P<two>b)(?:c)(?'three'd)"), ["one", "two", "three"]);
     }
 }
