@@ -62,10 +62,13 @@ impl Plan {
     /// Targets of all logs: the process's, the sites' and the pools'.
     pub fn log_files(&self) -> impl Iterator<Item = &crate::LogAddress> {
         let sites = &self.draft.sites;
+        let of_sites = sites.iter().flat_map(|site| &site.log.targets);
         let hosts = sites.iter().filter_map(|site| site.hosts.as_deref());
         let of_hosts = hosts.flat_map(|hosts| hosts.error_logs.iter().flatten().chain(&hosts.access_logs));
-        let of_sites = sites.iter().flat_map(|site| &site.log.targets);
-        self.draft.process.logs.iter().chain(of_sites).chain(of_hosts).map(|target| &target.address)
+        let streams = sites.iter().filter_map(|site| site.stream.as_deref());
+        let of_streams = streams.flat_map(|settings| settings.logs.iter().map(|log| &log.target));
+        let all = self.draft.process.logs.iter().chain(of_sites).chain(of_hosts).chain(of_streams);
+        all.map(|target| &target.address)
     }
 
     /// What was said, to add to it and resolve again.

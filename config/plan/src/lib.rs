@@ -25,6 +25,7 @@ pub mod resolver;
 pub mod rule;
 pub mod site;
 pub mod smooth;
+pub mod stream;
 pub mod table;
 
 pub use cache::{Cache, CacheStatus, CacheZone};

@@ -18,6 +18,14 @@ pub struct Bind {
     pub accept_proxy: bool,
     /// Peers whose PROXY header is believed; `None` = all.
     pub proxy_from: Option<Networks>,
+    /// Addresses in the header are only told: client and listener stay what the socket says.
+    pub proxy_only_tells: bool,
+    /// One socket for each worker, between which the kernel spreads what comes (SO_REUSEPORT). UDP.
+    pub socket_per_worker: bool,
+    /// Size asked for the kernel's receive buffer, bytes.
+    pub receive_buffer: Option<u32>,
+    /// Size asked for the kernel's send buffer, bytes.
+    pub send_buffer: Option<u32>,
     /// Connections at once; `None` = the site's.
     pub max_connections: Option<u32>,
     /// Length of the kernel's queue of unaccepted connections.
@@ -47,6 +55,10 @@ impl Bind {
             address,
             accept_proxy: false,
             proxy_from: None,
+            proxy_only_tells: false,
+            socket_per_worker: false,
+            receive_buffer: None,
+            send_buffer: None,
             max_connections: None,
             backlog: None,
             v6_only: false,
@@ -65,6 +77,8 @@ impl Bind {
 pub enum BindAddress {
     /// TCP. `[::]` takes IPv4 too unless `v6_only`.
     Tcp(SocketAddr),
+    /// UDP. `[::]` takes IPv4 too unless `v6_only`.
+    Udp(SocketAddr),
     /// Unix stream socket.
     Unix(PathBuf),
     /// Unix stream socket in the abstract name space (Linux, unix(7)).
@@ -73,10 +87,18 @@ pub enum BindAddress {
     Inherited(i32),
 }
 
+impl BindAddress {
+    /// Datagrams come in, not connections.
+    pub fn is_datagrams(&self) -> bool {
+        matches!(self, BindAddress::Udp(_))
+    }
+}
+
 impl std::fmt::Display for BindAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             BindAddress::Tcp(address) => write!(f, "{address}"),
+            BindAddress::Udp(address) => write!(f, "udp@{address}"),
             BindAddress::Unix(path) => write!(f, "unix@{}", path.display()),
             BindAddress::Abstract(name) => write!(f, "abns@{name}"),
             BindAddress::Inherited(fd) => write!(f, "fd@{fd}"),

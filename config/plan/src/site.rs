@@ -68,6 +68,8 @@ pub struct Site {
     pub tcp_keep_alive: bool,
     /// Virtual hosts that choose by name and path, in place of rules and routes.
     pub hosts: Option<Arc<crate::host::Hosts>>,
+    /// How sessions are passed on where the pool does not say it (TCP, UDP).
+    pub stream: Option<Arc<crate::stream::StreamSettings>>,
 }
 
 /// A condition and where it leads.

@@ -118,7 +118,7 @@ impl Cycle {
         let mut problems = Problems::new();
         let mut moved = Moves::new();
         let sites = site_states(&plan, process, previous);
-        let listeners = open_listeners(&plan, &sites, previous, opened, &mut problems);
+        let listeners = open_listeners(&plan, &sites, previous, (opened, process.workers), &mut problems);
         let pools = Arc::new(build_pools(&plan, process, previous, &mut moved, &mut problems));
         let tables = Arc::new(build_tables(&plan, process, previous));
         let mut logs = Logs { process, plan: &plan, problems: &mut problems };
@@ -173,13 +173,13 @@ fn open_listeners(
     plan: &Plan,
     sites: &[Arc<SiteState>],
     previous: Option<&Cycle>,
-    opened: &Opened,
+    sockets: (&Opened, usize),
     problems: &mut Problems,
 ) -> Vec<Arc<Listener>> {
     let mut listeners = Vec::new();
     for (site, state) in plan.sites.iter().zip(sites).filter(|(site, _)| !site.disabled) {
         for bind in &site.binds {
-            match open_listener(site, bind, state, previous, opened) {
+            match open_listener(site, bind, state, previous, sockets) {
                 Ok(listener) => listeners.push(listener),
                 Err(error) => problems.push(Problem::new(bind.place.clone(), error.to_string())),
             }
@@ -193,7 +193,7 @@ fn open_listener(
     bind: &Bind,
     state: &Arc<SiteState>,
     previous: Option<&Cycle>,
-    opened: &Opened,
+    (opened, workers): (&Opened, usize),
 ) -> Result<Arc<Listener>, listener::BindError> {
     let running: Vec<_> = previous.map(Cycle::listeners).unwrap_or_default();
     let before = || running.iter();
@@ -206,7 +206,7 @@ fn open_listener(
     let socket = match opened.get(&bind.address).or(kept) {
         Some(socket) => Arc::clone(socket),
         None => {
-            let socket = listener::bind(bind, &site.name)?;
+            let socket = listener::bind_for(bind, &site.name, workers)?;
             if site.tcp_keep_alive {
                 let _ = socket.keep_alive(true);
             }
@@ -368,6 +368,17 @@ fn bind_limits(site: &plan::Site) -> Box<[(Limits, Duration)]> {
     binds.map(|bind| bind.heads()).map(|heads| (web::limits_of(&heads), heads.timeout)).collect()
 }
 
+/// Lines that a TCP site wants besides that of its log.
+fn access_logs(site: &plan::Site, logs: &mut Logs<'_>) -> Vec<stream::AccessLog> {
+    let said = site.stream.iter().flat_map(|settings| &settings.logs);
+    said.map(|log| stream::AccessLog {
+        route: logs.route(std::slice::from_ref(&log.target), None),
+        line: Line::of_template(&log.line),
+        when: log.when.clone(),
+    })
+    .collect()
+}
+
 fn tcp_sites(
     plan: &Plan,
     states: &[Arc<SiteState>],
@@ -389,6 +400,7 @@ fn tcp_sites(
             log,
             line,
             error_line,
+            access_logs: access_logs(site, logs),
             process: Arc::clone(&logs.process.stats),
             log_process: Arc::clone(&log_process),
         };

@@ -1,6 +1,6 @@
 //! The client connections of a worker, for those who list them or end one.
 
-use listener::{Accepted, Peer, Seat};
+use listener::{Accepted, Arrived, Peer, Seat};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -53,6 +53,27 @@ struct Inner {
     here: RefCell<BTreeMap<u64, Guest>>,
 }
 
+/// Who is to be listed.
+pub(crate) struct Newcomer {
+    pub seat: Rc<Seat>,
+    pub client: Peer,
+    pub local: Peer,
+}
+
+impl Newcomer {
+    /// A connection's.
+    pub fn of(accepted: &Accepted) -> Newcomer {
+        let seat = Rc::clone(accepted.ticket.seat());
+        Newcomer { seat, client: accepted.client, local: accepted.local }
+    }
+
+    /// A flow's.
+    pub fn of_flow(arrived: &Arrived) -> Newcomer {
+        let seat = Rc::clone(arrived.ticket.seat());
+        Newcomer { seat, client: arrived.client, local: arrived.local }
+    }
+}
+
 /// Takes a connection off the list when it ends.
 struct Leaving {
     guests: Guests,
@@ -78,23 +99,14 @@ impl Guests {
     }
 
     /// Serves a connection in a task of its own and lists it meanwhile.
-    pub fn serve<F>(&self, site: &Arc<str>, accepted: Accepted, serve: impl FnOnce(Accepted) -> F)
-    where
-        F: Future<Output = ()> + 'static,
-    {
+    pub fn serve(&self, site: &Arc<str>, who: Newcomer, serving: impl Future<Output = ()> + 'static) {
         let next = self.0.next.replace(self.0.next.get() + 1);
         let id = next * self.0.workers + self.0.worker;
-        let guest = Guest {
-            seat: Rc::clone(accepted.ticket.seat()),
-            site: Arc::clone(site),
-            client: accepted.client,
-            local: accepted.local,
-            since: Instant::now(),
-            task: None,
-        };
+        let Newcomer { seat, client, local } = who;
+        seat.set_number(id);
+        let guest = Guest { seat, site: Arc::clone(site), client, local, since: Instant::now(), task: None };
         self.0.here.borrow_mut().insert(id, guest);
         let leaving = Leaving { guests: self.clone(), id };
-        let serving = serve(accepted);
         let task = spawn_local(async move {
             serving.await;
             drop(leaving);

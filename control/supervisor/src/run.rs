@@ -213,12 +213,17 @@ fn open_all(plan: &Plan, options: &Options) -> Result<Opened, Problems> {
     let runtime: Vec<(String, plan::Bind)> =
         sockets.map(control::bind_of).chain(share::binds(plan)).collect();
     for (name, bind) in binds.chain(runtime.iter().map(|(name, bind)| (name, bind))) {
-        match listener::bind(bind, name) {
+        match listener::bind_for(bind, name, threads(plan)) {
             Ok(socket) => drop(opened.insert(bind.address.clone(), Arc::new(socket))),
             Err(error) => problems.push(Problem::new(bind.place.clone(), error.to_string())),
         }
     }
     if problems.is_empty() { Ok(opened) } else { Err(problems) }
+}
+
+/// How many workers a plan means.
+fn threads(plan: &Plan) -> usize {
+    plan.process.threads.map_or_else(cores, usize::from).max(1)
 }
 
 /// Opens the log files of a plan, with the rights of the start.
@@ -270,7 +275,7 @@ impl Running {
         pid_files: PidFiles,
         notifier: Notifier,
     ) -> Result<Running, Problems> {
-        let threads = plan.process.threads.map_or_else(cores, usize::from).max(1);
+        let threads = threads(&plan);
         let failed = |what: &str, error: std::io::Error| {
             vec![Problem::new(plan::Place::none(), format!("{what}: {error}"))]
         };

@@ -1,9 +1,9 @@
 //! A worker: one thread, one current-thread runtime, its own connections.
 
 use crate::cycle::{Cycle, Listener, TcpSites};
-use crate::guests::{GuestView, Guests};
+use crate::guests::{GuestView, Guests, Newcomer};
 use crate::process::Process;
-use listener::{Accepted, Accepting, Gates, Intake, Trouble};
+use listener::{Accepted, Accepting, Arrived, DatagramIntake, Gates, Intake, Trouble};
 use plan::Mode;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -181,39 +181,79 @@ impl Station {
 
     fn accept(&self, listener: &Arc<Listener>) -> watch::Sender<Accepting> {
         let (tell, command) = watch::channel(listener.state.accepting());
-        let process = Arc::clone(&self.process);
-        let site = listener.site.clone();
+        match listener.socket.address().is_datagrams() {
+            true => self.accept_datagrams(listener, command),
+            false => self.accept_connections(listener, command),
+        }
+        tell
+    }
+
+    fn accept_connections(&self, listener: &Arc<Listener>, command: watch::Receiver<Accepting>) {
         let intake = Intake {
             worker: self.worker.clone(),
             socket: Arc::clone(&listener.socket),
             plan: Arc::clone(&listener.bind),
             site: 0,
             bind: 0,
-            gates: Rc::new(Gates {
-                process: Arc::clone(&self.process.quota),
-                site: Arc::clone(&listener.state.quota),
-                bind: Arc::clone(&listener.quota),
-                paces: [
-                    Arc::clone(&self.process.connection_pace),
-                    Arc::clone(&self.process.session_pace),
-                    Arc::clone(&listener.state.pace),
-                ],
-                stats: Arc::clone(&listener.state.stats),
-                process_stats: Arc::clone(&self.process.stats),
-            }),
+            gates: self.gates(listener),
             handler: self.handler(listener),
-            report: Rc::new(move |trouble| process.report(&told(&site, &trouble))),
+            wants_broken: listener.mode == Mode::Tcp && listener.bind.proxy_only_tells,
+            report: self.report(listener),
             command,
         };
+        self.keep_serving(listener, listener::serve(intake));
+    }
+
+    fn accept_datagrams(&self, listener: &Arc<Listener>, command: watch::Receiver<Accepting>) {
+        if !listener.socket.is_read_by(self.worker.index, self.process.workers) {
+            return;
+        }
+        let intake = DatagramIntake {
+            worker: self.worker.clone(),
+            socket: Arc::clone(&listener.socket),
+            plan: Arc::clone(&listener.bind),
+            bind: 0,
+            gates: self.gates(listener),
+            handler: self.flow_handler(listener),
+            report: self.report(listener),
+            command,
+        };
+        self.keep_serving(listener, listener::serve_datagrams(intake));
+    }
+
+    fn keep_serving(
+        &self,
+        listener: &Arc<Listener>,
+        serving: impl Future<Output = io::Result<()>> + 'static,
+    ) {
         let process = Arc::clone(&self.process);
-        // The listener is kept as long as it accepts: its address is the key above.
+        // The listener is kept as long as it accepts: its address is the key of its loop.
         let kept = Arc::clone(listener);
         spawn_local(async move {
-            if let Err(error) = listener::serve(intake).await {
+            if let Err(error) = serving.await {
                 process.report(&format!("accept on {}: {error}", kept.bind.address));
             }
         });
-        tell
+    }
+
+    fn gates(&self, listener: &Listener) -> Rc<Gates> {
+        Rc::new(Gates {
+            process: Arc::clone(&self.process.quota),
+            site: Arc::clone(&listener.state.quota),
+            bind: Arc::clone(&listener.quota),
+            paces: [
+                Arc::clone(&self.process.connection_pace),
+                Arc::clone(&self.process.session_pace),
+                Arc::clone(&listener.state.pace),
+            ],
+            stats: Arc::clone(&listener.state.stats),
+            process_stats: Arc::clone(&self.process.stats),
+        })
+    }
+
+    fn report(&self, listener: &Listener) -> Rc<dyn Fn(Trouble)> {
+        let (process, site) = (Arc::clone(&self.process), listener.site.clone());
+        Rc::new(move |trouble| process.report(&told(&site, &trouble)))
     }
 
     fn handler(&self, listener: &Arc<Listener>) -> Rc<dyn Fn(Accepted)> {
@@ -224,8 +264,8 @@ impl Station {
                 let local = Rc::clone(&self.web);
                 Rc::new(move |accepted| {
                     if let Some(site) = local.site(&name) {
-                        guests
-                            .serve(&name, accepted, |accepted| web::serve(Rc::clone(&local), site, accepted));
+                        let who = Newcomer::of(&accepted);
+                        guests.serve(&name, who, web::serve(Rc::clone(&local), site, accepted));
                     }
                 })
             }
@@ -233,14 +273,24 @@ impl Station {
                 let (local, sites) = (Rc::clone(&self.tcp), Rc::clone(&self.tcp_sites));
                 Rc::new(move |accepted| {
                     if let Some(site) = sites.borrow().get(&*name) {
-                        let site = Arc::clone(site);
-                        guests.serve(&name, accepted, |accepted| {
-                            stream::serve(Rc::clone(&local), site, accepted)
-                        });
+                        let (who, site) = (Newcomer::of(&accepted), Arc::clone(site));
+                        guests.serve(&name, who, stream::serve(Rc::clone(&local), site, accepted));
                     }
                 })
             }
         }
+    }
+
+    fn flow_handler(&self, listener: &Arc<Listener>) -> Rc<dyn Fn(Arrived)> {
+        let name: Arc<str> = listener.site.as_str().into();
+        let guests = self.guests.clone();
+        let (local, sites) = (Rc::clone(&self.tcp), Rc::clone(&self.tcp_sites));
+        Rc::new(move |arrived| {
+            if let Some(site) = sites.borrow().get(&*name) {
+                let (who, site) = (Newcomer::of_flow(&arrived), Arc::clone(site));
+                guests.serve(&name, who, stream::serve_flow(Rc::clone(&local), site, arrived));
+            }
+        })
     }
 }
 
@@ -253,6 +303,9 @@ fn told(site: &str, trouble: &Trouble) -> String {
     match trouble {
         Trouble::Exhausted(error) => {
             format!("accept for '{site}': {error}; raise the descriptor limit or lower maxconn")
+        }
+        Trouble::DatagramsDropped => {
+            format!("datagrams of new clients for '{site}' dropped: raise the connection limit")
         }
         Trouble::ProxyHeader { peer, why } => format!("PROXY header from {peer} for '{site}': {why}"),
     }

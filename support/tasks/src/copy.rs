@@ -5,7 +5,7 @@
 //! so fast that reads fill the buffer time after time, it changes to splice(2): the bytes then go through a
 //! pipe inside the kernel and are never copied. A direction that waits for its source holds neither.
 
-use crate::{Buffer, Deadline, Fired, Stream, Worker};
+use crate::{Buffer, Deadline, Fired, Stream, Worker, clock};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -84,6 +84,55 @@ pub struct Copy {
     spliced: u64,
     streak: usize,
     ended: bool,
+    pace: Option<Box<Pace>>,
+}
+
+/// A limit of bytes a second.
+struct Pace {
+    rate: u64,
+    begun: Duration,
+    taken: u64,
+    /// Nothing is taken before it fires.
+    rest: Deadline,
+    resting: bool,
+}
+
+impl std::fmt::Debug for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes a second", self.rate)
+    }
+}
+
+impl Pace {
+    /// How many bytes may be taken now. Each second allows so many, and what is taken is followed by a rest as long as
+    /// the rate makes it.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        loop {
+            if self.resting {
+                ready!(self.rest.poll_fired(cx));
+                self.resting = false;
+            }
+            let seconds = clock::now().as_secs() - self.begun.as_secs() + 1;
+            let allowed = self.rate.saturating_mul(seconds);
+            if let Some(room) = allowed.checked_sub(self.taken).filter(|room| *room > 0) {
+                return Poll::Ready(usize::try_from(room).unwrap_or(usize::MAX));
+            }
+            self.rest_for(self.taken - allowed + 1);
+        }
+    }
+
+    fn took(&mut self, bytes: u64) {
+        self.taken += bytes;
+        self.rest_for(bytes);
+    }
+
+    fn rest_for(&mut self, bytes: u64) {
+        let ms = bytes.saturating_mul(1000) / self.rate;
+        if ms > 0 {
+            self.rest.set(Some(Duration::from_millis(ms)));
+            self.resting = true;
+        }
+    }
 }
 
 /// Bytes taken from the source and not yet given to the target.
@@ -108,7 +157,7 @@ impl Copy {
 
     /// Moves so many bytes and takes no byte more from the source.
     pub fn exactly(bytes: u64) -> Copy {
-        Copy { held: Held::Nothing, left: bytes, moved: 0, spliced: 0, streak: 0, ended: false }
+        Copy { held: Held::Nothing, left: bytes, moved: 0, spliced: 0, streak: 0, ended: false, pace: None }
     }
 
     /// The same, but bytes that were read before go first. They do not count as taken from the source.
@@ -116,6 +165,21 @@ impl Copy {
     pub fn after(mut self, read_before: Buffer) -> Copy {
         self.held = if read_before.is_empty() { Held::Nothing } else { Held::Bytes(read_before) };
         self
+    }
+
+    /// The same at so many bytes a second; 0 = without a limit.
+    #[must_use]
+    pub fn at_rate(mut self, worker: &Worker, bytes_a_second: u64) -> Copy {
+        self.pace = (bytes_a_second > 0).then(|| {
+            let rest = worker.deadlines.slot();
+            Box::new(Pace { rate: bytes_a_second, begun: clock::now(), taken: 0, rest, resting: false })
+        });
+        self
+    }
+
+    /// True while it rests to keep its rate.
+    pub fn is_resting(&self) -> bool {
+        self.pace.as_ref().is_some_and(|pace| pace.resting)
     }
 
     /// Bytes given to the target so far.
@@ -172,14 +236,19 @@ impl Copy {
         worker: &Worker,
         from: &mut Stream,
     ) -> Poll<io::Result<()>> {
+        let room = match &mut self.pace {
+            Some(pace) => ready!(pace.poll_room(cx)),
+            None => usize::MAX,
+        };
         if self.streak >= STREAK
+            && self.pace.is_none()
             && let Some(pipe) = worker.pipes.take()
         {
             return self.poll_splice(cx, worker, from, pipe);
         }
         ready!(from.poll_readable(cx))?;
         let mut buffer = worker.buffers.take();
-        let room = self.left.min(buffer.size() as u64) as usize;
+        let room = (self.left.min(buffer.size() as u64) as usize).min(room);
         let read = buffer.poll_fill(&mut Limited { stream: from, room }, cx);
         let Poll::Ready(Ok(length)) = read else {
             worker.buffers.give(buffer);
@@ -226,6 +295,9 @@ impl Copy {
         self.ended = length == 0;
         self.left -= length as u64;
         self.streak = streak;
+        if let Some(pace) = &mut self.pace {
+            pace.took(length as u64);
+        }
     }
 
     /// Gives all that is held to the target.
@@ -342,12 +414,28 @@ pub struct Tunnel {
     down: Copy,
     up_done: bool,
     down_done: bool,
+    ends_at_once: bool,
 }
 
 impl Tunnel {
     /// A tunnel; `up` moves to the server, `down` to the client.
     pub fn new(up: Copy, down: Copy) -> Tunnel {
-        Tunnel { up, down, up_done: false, down_done: false }
+        Tunnel { up, down, up_done: false, down_done: false, ends_at_once: false }
+    }
+
+    /// The end of one side ends all, once what it sent is passed on.
+    #[must_use]
+    pub fn ending_at_once(mut self, yes: bool) -> Tunnel {
+        self.ends_at_once = yes;
+        self
+    }
+
+    /// So many bytes a second to the server and to the client; 0 = without a limit.
+    #[must_use]
+    pub fn at_rates(mut self, worker: &Worker, up: u64, down: u64) -> Tunnel {
+        self.up = self.up.at_rate(worker, up);
+        self.down = self.down.at_rate(worker, down);
+        self
     }
 
     /// Bytes given to the server so far.
@@ -392,18 +480,31 @@ impl Tunnel {
             self.down_done = true;
             self.pass_end_to(client, cx);
         }
-        if self.up_done && self.down_done { Poll::Ready(End::Done) } else { Poll::Pending }
+        match (self.up_done, self.down_done) {
+            (true, true) => Poll::Ready(End::Done),
+            (false, false) => Poll::Pending,
+            _ if self.ends_at_once => Poll::Ready(End::Done),
+            _ => Poll::Pending,
+        }
     }
 
     /// After the second end both connections are closed, which says the same.
     fn pass_end_to(&self, stream: &mut Stream, cx: &mut Context<'_>) {
-        if !(self.up_done && self.down_done) {
+        if !(self.ends_at_once || self.up_done && self.down_done) {
             let _ = Pin::new(stream).poll_shutdown(cx);
         }
     }
 
-    /// How long it may be silent now.
+    fn progress(&self) -> Progress {
+        let resting = self.up.is_resting() || self.down.is_resting();
+        Progress { up: self.up(), down: self.down(), done: (self.up_done, self.down_done), resting }
+    }
+
+    /// How long it may be silent now. Whoever is made to wait is not silent.
     fn patience(&self, silence: &Silence) -> Option<Duration> {
+        if self.up.is_resting() || self.down.is_resting() {
+            return None;
+        }
         match (self.up_done, self.down_done) {
             (true, _) => silence.server_fin.or(silence.tunnel).or(silence.server),
             (_, true) => silence.client_fin.or(silence.tunnel).or(silence.client),
@@ -423,6 +524,15 @@ impl Tunnel {
             _ => Side::Client,
         }
     }
+}
+
+/// How far a tunnel is.
+#[derive(PartialEq, Eq)]
+struct Progress {
+    up: u64,
+    down: u64,
+    done: (bool, bool),
+    resting: bool,
 }
 
 fn broken(fault: Fault, source: Side, target: Side) -> End {
@@ -450,10 +560,10 @@ pub async fn both(
 ) -> End {
     deadline.set(tunnel.patience(silence));
     poll_fn(|cx| {
-        let before = (tunnel.up(), tunnel.down(), tunnel.up_done, tunnel.down_done);
+        let before = tunnel.progress();
         let end = tunnel.poll(cx, worker, client, server);
-        if before != (tunnel.up(), tunnel.down(), tunnel.up_done, tunnel.down_done) {
-            moved(tunnel.up() - before.0, tunnel.down() - before.1);
+        if before != tunnel.progress() {
+            moved(tunnel.up() - before.up, tunnel.down() - before.down);
             deadline.prolong(tunnel.patience(silence));
         }
         if end.is_ready() {

@@ -34,12 +34,26 @@ pub struct Accepted {
     pub client: Peer,
     /// What the client connected to, by the same source.
     pub local: Peer,
+    /// What the PROXY header told; `None` without one, or when it told no addresses.
+    pub told: Option<Told>,
+    /// The PROXY header that must come was wrong or did not come in time: there is nothing to serve. Only given to
+    /// handlers that ask for such connections.
+    pub broken: bool,
     /// Index of the site in the plan.
     pub site: usize,
     /// Index of the bind in the site.
     pub bind: usize,
     /// Its place among the limits. Keep it as long as the connection.
     pub ticket: Ticket,
+}
+
+/// Addresses that a PROXY header told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The client.
+    pub source: std::net::SocketAddr,
+    /// What it connected to.
+    pub destination: std::net::SocketAddr,
 }
 
 /// What an accept loop is told to do. Accepted connections are never touched by it.
@@ -58,6 +72,8 @@ pub enum Accepting {
 pub enum Trouble {
     /// The kernel has no descriptor or memory left for a connection. Told at most once per second.
     Exhausted(io::Error),
+    /// Datagrams of unknown clients were dropped, because a limit is reached. Told at most once per second.
+    DatagramsDropped,
     /// A connection came without a right PROXY header (or not in time) and was closed.
     ProxyHeader {
         /// Who connected.
@@ -83,6 +99,8 @@ pub struct Intake {
     pub gates: Rc<Gates>,
     /// Gets each connection that is ready to be served; starts its task.
     pub handler: Rc<dyn Fn(Accepted)>,
+    /// The handler wants connections with a broken PROXY header too, to take note of them.
+    pub wants_broken: bool,
     /// Gets what goes wrong.
     pub report: Rc<dyn Fn(Trouble)>,
     /// What to do; when the sender is gone, the queue is drained.
@@ -223,7 +241,8 @@ fn begin(intake: &Rc<Intake>, stream: Stream, client: Peer, ticket: Ticket) {
         true => Peer::of(rustix::net::getsockname(&stream).ok()),
         false => intake.socket.local(),
     };
-    let accepted = Accepted { stream, client, local, site: intake.site, bind: intake.bind, ticket };
+    let (site, bind) = (intake.site, intake.bind);
+    let accepted = Accepted { stream, client, local, told: None, broken: false, site, bind, ticket };
     if prelude::is_needed(&intake.plan, client) {
         tokio::task::spawn_local(prelude::finish(Rc::clone(intake), accepted));
     } else {
@@ -351,6 +370,7 @@ mod tests {
                 site: 3,
                 bind: 1,
                 gates: Rc::clone(&gates),
+                wants_broken: false,
                 handler: Rc::new(move |accepted| {
                     for_handler.accepted.borrow_mut().push_back(accepted);
                     for_handler.news.notify_one();

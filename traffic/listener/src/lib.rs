@@ -12,6 +12,8 @@
 
 mod accept;
 mod account;
+mod datagram;
+mod flow;
 mod pace;
 mod peer;
 mod prelude;
@@ -19,10 +21,12 @@ mod quota;
 mod seat;
 mod socket;
 
-pub use accept::{Accepted, Accepting, Intake, Trouble, serve};
+pub use accept::{Accepted, Accepting, Intake, Told, Trouble, serve};
 pub use account::{group_id, user_id};
+pub use datagram::MAX_DATAGRAM;
+pub use flow::{Arrived, DatagramIntake, Flow, MAX_FLOWS, Parting, Sink, WAITING, serve_datagrams};
 pub use pace::Pace;
 pub use peer::Peer;
 pub use quota::{Gates, Quota, Ticket};
 pub use seat::{At, Seat};
-pub use socket::{BindError, Socket, adopt, bind};
+pub use socket::{BindError, Socket, adopt, bind, bind_for};

@@ -4,7 +4,7 @@
 //! the socket for whoever serves the connection.
 
 use crate::Peer;
-use crate::accept::{Accepted, Intake, Trouble};
+use crate::accept::{Accepted, Intake, Told, Trouble};
 use plan::Bind;
 use rustix::net::RecvFlags;
 use std::future::poll_fn;
@@ -54,15 +54,23 @@ pub(crate) async fn finish(intake: Rc<Intake>, mut accepted: Accepted) {
     };
     match ready {
         Ok(peers) => {
-            apply(&mut accepted, peers);
+            apply(&mut accepted, peers, intake.plan.proxy_only_tells);
             (intake.handler)(accepted);
         }
-        Err(why) => (intake.report)(Trouble::ProxyHeader { peer, why }),
+        Err(why) => {
+            (intake.report)(Trouble::ProxyHeader { peer, why });
+            if intake.wants_broken {
+                accepted.broken = true;
+                (intake.handler)(accepted);
+            }
+        }
     }
 }
 
-fn apply(accepted: &mut Accepted, peers: Peers) {
-    if let Peers::Told { source, destination } = peers {
+fn apply(accepted: &mut Accepted, peers: Peers, only_tells: bool) {
+    let Peers::Told { source, destination } = peers else { return };
+    accepted.told = Some(Told { source, destination });
+    if !only_tells {
         accepted.client = Peer::from(source);
         accepted.local = Peer::from(destination);
     }

@@ -16,11 +16,22 @@ pub struct At {
 /// Of one connection, on its own worker.
 #[derive(Debug, Default)]
 pub struct Seat {
+    number: Cell<u64>,
     at: Cell<At>,
     requests: Cell<u64>,
 }
 
 impl Seat {
+    /// Number of the connection, unique in the process; 0 until it is given.
+    pub fn number(&self) -> u64 {
+        self.number.get()
+    }
+
+    /// Gives it its number.
+    pub fn set_number(&self, number: u64) {
+        self.number.set(number);
+    }
+
     /// Where it is.
     pub fn at(&self) -> At {
         self.at.get()

@@ -5,6 +5,7 @@ use plan::{Bind, BindAddress};
 use rustix::fs::{Gid, Mode, Uid};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 use socket2::{Domain, SockAddr, Type};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,8 @@ const ABSTRACT_BYTES: usize = 107;
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    /// Of a group of UDP sockets: those of the workers after the first.
+    others: Vec<OwnedFd>,
     address: BindAddress,
     local: Peer,
     is_wildcard: bool,
@@ -43,14 +46,41 @@ impl Socket {
         self.fd.try_clone()
     }
 
+    /// The descriptor that a worker reads datagrams from: its own one of a group, else another one of the only socket.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn duplicate_for(&self, worker: usize) -> io::Result<OwnedFd> {
+        match worker.checked_sub(1).and_then(|at| self.others.get(at)) {
+            Some(own) => own.try_clone(),
+            None => self.fd.try_clone(),
+        }
+    }
+
+    /// True when this worker of so many reads the datagrams of this socket, or of one of its group. A socket without a
+    /// group has one reader, or datagrams of a client would meet different workers, which know nothing of its session.
+    pub fn is_read_by(&self, worker: usize, workers: usize) -> bool {
+        match (&self.address, self.others.len()) {
+            (BindAddress::Udp(address), 0) => {
+                let mut hasher = std::hash::DefaultHasher::new();
+                address.hash(&mut hasher);
+                hasher.finish() as usize % workers.max(1) == worker
+            }
+            (BindAddress::Udp(_), others) => worker <= others,
+            _ => true,
+        }
+    }
+
     /// TCP keep-alive on connections accepted from now on, which inherit it.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn keep_alive(&self, on: bool) -> io::Result<()> {
         match self.local {
-            Peer::Ip(_) => Ok(rustix::net::sockopt::set_socket_keepalive(&self.fd, on)?),
-            Peer::Unix => Ok(()),
+            Peer::Ip(_) if !self.address.is_datagrams() => {
+                Ok(rustix::net::sockopt::set_socket_keepalive(&self.fd, on)?)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -94,14 +124,23 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Opens the listening socket of a bind of the site named `site`.
+/// Opens the listening socket of a bind of the site named `site`, for a process with one worker.
 ///
 /// # Errors
 /// Says which step failed on which address, and what to do about it.
 pub fn bind(bind: &Bind, site: &str) -> Result<Socket, BindError> {
+    bind_for(bind, site, 1)
+}
+
+/// The same for so many workers: a bind that wants a socket for each gets them.
+///
+/// # Errors
+/// Says which step failed on which address, and what to do about it.
+pub fn bind_for(bind: &Bind, site: &str, workers: usize) -> Result<Socket, BindError> {
     let mut step = "open";
     let opened = match &bind.address {
         BindAddress::Tcp(address) => open_tcp(bind, *address, &mut step),
+        BindAddress::Udp(address) => open_udp(bind, *address, workers, &mut step),
         BindAddress::Unix(path) => open_unix(bind, path, &mut step),
         BindAddress::Abstract(name) => open_abstract(bind, name, &mut step),
         BindAddress::Inherited(fd) => open_inherited(bind, *fd, &mut step),
@@ -123,19 +162,77 @@ fn open_tcp(bind: &Bind, address: SocketAddr, step: &mut &'static str) -> io::Re
     socket.set_nonblocking(true)?;
     *step = "set options of";
     socket.set_reuse_address(true)?;
+    set_common(bind, &socket, address, step)?;
+    *step = "bind";
+    socket.bind(&address.into())?;
+    finish(bind, socket, step)
+}
+
+fn open_udp(bind: &Bind, address: SocketAddr, workers: usize, step: &mut &'static str) -> io::Result<Socket> {
+    let many = bind.socket_per_worker && workers > 1;
+    if many {
+        // Sockets that share an address would also share it with a stranger's: this one finds it.
+        drop(open_one_udp(bind, address, false, step)?);
+    }
+    let first = open_one_udp(bind, address, many, step)?;
+    let local = first.local_addr()?.as_socket();
+    let own = local.unwrap_or(address);
+    let others = (1..if many { workers } else { 1 })
+        .map(|_| Ok(open_one_udp(bind, own, true, step)?.into()))
+        .collect::<io::Result<Vec<OwnedFd>>>()?;
+    Ok(Socket {
+        fd: first.into(),
+        others,
+        address: bind.address.clone(),
+        local: local.map_or(Peer::Unix, Peer::from),
+        is_wildcard: address.ip().is_unspecified(),
+    })
+}
+
+fn open_one_udp(
+    bind: &Bind,
+    address: SocketAddr,
+    shared: bool,
+    step: &mut &'static str,
+) -> io::Result<socket2::Socket> {
+    *step = "open";
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    *step = "set options of";
+    socket.set_reuse_port(shared)?;
+    set_common(bind, &socket, address, step)?;
+    if address.ip().is_unspecified() {
+        crate::datagram::tell_destination(&socket, address)?;
+    }
+    *step = "bind";
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Options of TCP and UDP sockets before they are bound.
+fn set_common(
+    bind: &Bind,
+    socket: &socket2::Socket,
+    address: SocketAddr,
+    step: &mut &'static str,
+) -> io::Result<()> {
+    if let Some(size) = bind.receive_buffer {
+        socket.set_recv_buffer_size(size as usize)?;
+    }
+    if let Some(size) = bind.send_buffer {
+        socket.set_send_buffer_size(size as usize)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(bind.v6_only)?;
     }
     if bind.transparent {
-        set_freebind(&socket, address)?;
+        set_freebind(socket, address)?;
     }
     if let Some(interface) = &bind.interface {
         *step = "use the interface of";
         socket.bind_device(Some(interface.as_bytes()))?;
     }
-    *step = "bind";
-    socket.bind(&address.into())?;
-    finish(bind, socket, step)
+    Ok(())
 }
 
 fn set_freebind(socket: &socket2::Socket, address: SocketAddr) -> io::Result<()> {
@@ -229,6 +326,7 @@ fn finish(bind: &Bind, socket: socket2::Socket, step: &mut &'static str) -> io::
     let local = socket.local_addr()?.as_socket();
     Ok(Socket {
         fd: socket.into(),
+        others: Vec::new(),
         address: bind.address.clone(),
         local: local.map_or(Peer::Unix, Peer::from),
         is_wildcard: local.is_some_and(|a| a.ip().is_unspecified()),
@@ -243,6 +341,7 @@ fn backlog(bind: &Bind) -> i32 {
 fn explain(bind: &Bind, site: &str, tried: &'static str, source: io::Error) -> BindError {
     let address = match &bind.address {
         BindAddress::Tcp(a) if a.ip().is_unspecified() => format!("*:{}", a.port()),
+        BindAddress::Udp(a) if a.ip().is_unspecified() => format!("udp@*:{}", a.port()),
         other => other.to_string(),
     };
     BindError { tried, address, site: site.to_owned(), hint: hint(bind, source.kind()), source }
@@ -254,13 +353,16 @@ fn hint(bind: &Bind, kind: io::ErrorKind) -> String {
         (BindAddress::Tcp(a), AddrInUse) => {
             format!("stop the program that holds it (ss -ltnp 'sport = :{}')", a.port())
         }
+        (BindAddress::Udp(a), AddrInUse) => {
+            format!("stop the program that holds it (ss -lunp 'sport = :{}')", a.port())
+        }
         (BindAddress::Abstract(name), AddrInUse) => {
             format!("stop the program that holds it (ss -lxp | grep '{name}')")
         }
-        (BindAddress::Tcp(a), PermissionDenied) if a.port() < 1024 => {
+        (BindAddress::Tcp(a) | BindAddress::Udp(a), PermissionDenied) if a.port() < 1024 => {
             "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE".to_owned()
         }
-        (BindAddress::Tcp(a), AddrNotAvailable) => {
+        (BindAddress::Tcp(a) | BindAddress::Udp(a), AddrNotAvailable) => {
             format!(
                 "{} is not an address of this machine (ip address); 'transparent' binds it all the same",
                 a.ip()

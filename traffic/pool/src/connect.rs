@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tasks::Stream;
 use telemetry::Cause;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::{TcpSocket, UdpSocket, UnixStream};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -74,15 +74,42 @@ pub async fn connect(server: &Arc<Server>, proxy_header: &[u8]) -> Result<Connec
     connect_for(server, None, proxy_header).await
 }
 
+/// How a connection is made, where the one who makes it says it and not the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Our address; port 0 = any.
+    pub source: Option<SocketAddr>,
+    /// TCP keep-alive.
+    pub keep_alive: bool,
+    /// Small segments leave at once.
+    pub no_delay: bool,
+}
+
+impl Manner {
+    /// What the server says.
+    pub fn of(server: &Server) -> Manner {
+        Manner { source: server.plan.source, keep_alive: server.tcp_keep_alive, no_delay: true }
+    }
+}
+
 /// The same for a client that asked for `destination`: for servers whose address depends on it.
 pub async fn connect_for(
     server: &Arc<Server>,
     destination: Option<SocketAddr>,
     proxy_header: &[u8],
 ) -> Result<Connection, ConnectError> {
+    connect_as(server, destination, proxy_header, Manner::of(server)).await
+}
+
+/// The same in a manner of the caller's.
+pub async fn connect_as(
+    server: &Arc<Server>,
+    destination: Option<SocketAddr>,
+    proxy_header: &[u8],
+    manner: Manner,
+) -> Result<Connection, ConnectError> {
     let endpoint = server.endpoint_for(destination).ok_or_else(no_destination)?;
-    let keep_alive = server.tcp_keep_alive;
-    let mut stream = open(&endpoint, server.plan.source, keep_alive).await.map_err(classify)?;
+    let mut stream = open(&endpoint, manner).await.map_err(classify)?;
     if !proxy_header.is_empty() {
         stream
             .write_all(proxy_header)
@@ -108,10 +135,35 @@ pub async fn connect_for(
     })
 }
 
-async fn open(endpoint: &ServerEndpoint, source: Option<SocketAddr>, keep_alive: bool) -> io::Result<Stream> {
+/// A socket for datagrams to and from a server, and where it leads. What a server refuses is told by a later call.
+///
+/// # Errors
+/// The server's address is no IP address, or there is no way to it.
+pub fn open_datagrams(
+    server: &Server,
+    destination: Option<SocketAddr>,
+    source: Option<SocketAddr>,
+) -> Result<(UdpSocket, SocketAddr), ConnectError> {
+    let Some(ServerEndpoint::Tcp(address)) = server.endpoint_for(destination) else {
+        return Err(no_destination());
+    };
+    let any = match address {
+        SocketAddr::V4(_) => SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    let opened = || {
+        let socket = std::net::UdpSocket::bind(source.unwrap_or(any))?;
+        socket.set_nonblocking(true)?;
+        socket.connect(address)?;
+        UdpSocket::from_std(socket)
+    };
+    Ok((opened().map_err(classify)?, address))
+}
+
+async fn open(endpoint: &ServerEndpoint, manner: Manner) -> io::Result<Stream> {
     match endpoint {
         ServerEndpoint::Tcp(address) => {
-            Ok(Stream::Tcp(tcp_socket(*address, source, keep_alive)?.connect(*address).await?))
+            Ok(Stream::Tcp(tcp_socket(*address, manner)?.connect(*address).await?))
         }
         ServerEndpoint::Unix(path) => open_unix(path).await,
     }
@@ -121,11 +173,11 @@ async fn open_unix(path: &Path) -> io::Result<Stream> {
     Ok(Stream::Unix(UnixStream::connect(path).await?))
 }
 
-fn tcp_socket(to: SocketAddr, source: Option<SocketAddr>, keep_alive: bool) -> io::Result<TcpSocket> {
+fn tcp_socket(to: SocketAddr, manner: Manner) -> io::Result<TcpSocket> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_nodelay(true)?;
-    socket.set_keepalive(keep_alive)?;
-    if let Some(source) = source {
+    socket.set_nodelay(manner.no_delay)?;
+    socket.set_keepalive(manner.keep_alive)?;
+    if let Some(source) = manner.source {
         socket.set_reuseaddr(true)?;
         socket.bind(source)?;
     }

@@ -30,7 +30,7 @@ mod slot;
 mod smooth;
 
 pub use clock::Clock;
-pub use connect::{ConnectError, Connection, connect, connect_for};
+pub use connect::{ConnectError, Connection, Manner, connect, connect_as, connect_for, open_datagrams};
 pub use idle::{Idle, IdleLimits, IdleRooms};
 pub use instances::{Instance, is_template};
 pub use key::{main_domain, uri_key};

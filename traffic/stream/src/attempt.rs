@@ -2,8 +2,9 @@
 //!
 //! Nothing of the client's has been sent before the server connection stands, so every try is safe.
 
+use crate::datagrams::Up;
 use crate::scene::Scene;
-use crate::session::Session;
+use crate::session::{Session, Source};
 use plan::Balance;
 use plan::listener::ProxyVersion;
 use plan::pool::Redispatch;
@@ -11,12 +12,13 @@ use plan::rule::Facts;
 use plan::site::RouteTarget;
 use plan::smooth::SmoothMethod;
 use pool::{
-    Admission, Ask, Connection, Journey, Outcome, Pool, Server, ServerEndpoint, Slot, WaitReason, Waiting,
+    Admission, Ask, Journey, Manner, Outcome, Pool, Server, ServerEndpoint, Slot, WaitReason, Waiting,
 };
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,11 +29,17 @@ use wire::proxy::{Peers, write_v1, write_v2};
 /// Rest before a server that just failed is tried again.
 const TURN_AROUND: Duration = Duration::from_secs(1);
 
-/// A connection to a server, and the place there.
+/// A way to a server, and the place there.
 pub(crate) struct Linked {
-    pub stream: Stream,
+    pub line: Line,
     /// Its place; given back when the connection is over.
     pub slot: Option<Slot>,
+}
+
+/// A way to a server.
+pub(crate) enum Line {
+    Bytes(Stream),
+    Datagrams(Rc<Up>),
 }
 
 /// The first route whose condition holds and whose pool exists.
@@ -57,7 +65,7 @@ pub(crate) fn route(session: &Session) -> Option<Arc<Pool>> {
 }
 
 /// What was tried so far.
-struct Tries {
+pub(crate) struct Tries {
     /// Servers that failed, by uid.
     tried: Vec<u32>,
     /// The only server that may be tried again.
@@ -67,6 +75,8 @@ struct Tries {
     left: u32,
     /// Its way through servers with smooth balancing.
     journey: RefCell<Journey>,
+    /// No further try begins after this.
+    until: Option<Duration>,
     last: Option<Cause>,
 }
 
@@ -79,16 +89,39 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
         true => None,
         false => pool.chosen(&Scene { session, over: true }),
     };
-    let stuck = chosen.or(stuck);
-    let chances = pool.chances().map_or(u32::MAX, |chances| chances.saturating_sub(1));
-    let left = pool.plan.retry.tries.min(chances);
-    let mut tries =
-        Tries { tried: Vec::new(), bound: None, stuck, left, journey: RefCell::default(), last: None };
+    let tries = Tries::new(session, pool, chosen.or(stuck));
+    reach(session, pool, tries, stores).await
+}
+
+/// Goes on to another server after one that took a datagram was not there.
+pub(crate) async fn link_again(
+    session: &mut Session,
+    pool: &Arc<Pool>,
+    cause: Cause,
+) -> Result<Linked, Cause> {
+    let (Some(mut tries), Some(server)) =
+        (session.visit.as_mut().and_then(|visit| visit.tries.take()), session.server.clone())
+    else {
+        return Err(cause);
+    };
+    tries.next(session, pool, &server, cause)?;
+    reach(session, pool, *tries, tables::Stores::default()).await
+}
+
+async fn reach(
+    session: &mut Session,
+    pool: &Arc<Pool>,
+    mut tries: Tries,
+    stores: tables::Stores,
+) -> Result<Linked, Cause> {
     loop {
         let mut slot = match acquire(session, pool, &tries).await {
             Ok(slot) => slot,
             // What the last try met tells more than "no server left".
-            Err(Cause::AllDown) => return Err(tries.last.unwrap_or(Cause::AllDown)),
+            Err(Cause::AllDown) => {
+                session.note_nobody(pool);
+                return Err(tries.last.unwrap_or(Cause::AllDown));
+            }
             Err(cause) => return Err(cause),
         };
         let server = Arc::clone(slot.server());
@@ -98,9 +131,13 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
         session.begin_at(&server);
         session.ticket.seat().at_server(server.plan.id);
         match connect(session, pool, &server).await {
-            Ok(connection) => {
+            Ok(line) => {
                 remember(session, pool, &server, stores);
-                return Ok(Linked { stream: session.connected(&server, connection), slot: Some(slot) });
+                session.connected(&server);
+                if let (Line::Datagrams(_), Some(visit)) = (&line, &mut session.visit) {
+                    visit.tries = Some(Box::new(tries));
+                }
+                return Ok(Linked { line, slot: Some(slot) });
             }
             Err(cause) => {
                 if cause != Cause::ClientAbortConnect {
@@ -113,6 +150,26 @@ pub(crate) async fn link(session: &mut Session, pool: &Arc<Pool>) -> Result<Link
 }
 
 impl Tries {
+    fn new(session: &Session, pool: &Pool, stuck: Option<Arc<Server>>) -> Tries {
+        let next = session.site.plan.stream.as_ref().map(|settings| settings.next);
+        let (left, until) = match next {
+            None => (pool.plan.retry.tries, None),
+            Some(next) if !next.on => (0, None),
+            Some(next) => {
+                let left = next.tries.unwrap_or(u32::MAX).saturating_sub(1);
+                (left, next.time.map(|time| clock::now().saturating_add(time)))
+            }
+        };
+        // Each server has its chance, once.
+        let chances = match (pool.chances(), next) {
+            (Some(chances), _) => chances,
+            (None, Some(_)) => pool.servers().len() as u32,
+            (None, None) => u32::MAX,
+        };
+        let left = left.min(chances.saturating_sub(1));
+        Tries { tried: Vec::new(), bound: None, stuck, left, until, journey: RefCell::default(), last: None }
+    }
+
     /// Takes note of a failure and decides whether there is another try.
     fn failed(
         &mut self,
@@ -124,9 +181,21 @@ impl Tries {
         if cause == Cause::ClientAbortConnect {
             return Err(cause);
         }
-        let may = pool.plan.retry.on.connect_failure && self.left > 0 && pool.retry_allowed();
-        session.note_failure(server, cause, may);
-        if !may {
+        let next = self.next(session, pool, server, cause);
+        session.note_failure(server, cause, next.is_ok());
+        next
+    }
+
+    /// Decides whether there is another try after this server failed.
+    fn next(
+        &mut self,
+        session: &mut Session,
+        pool: &Pool,
+        server: &Arc<Server>,
+        cause: Cause,
+    ) -> Result<(), Cause> {
+        let in_time = self.until.is_none_or(|until| clock::now() < until);
+        if !in_time || !pool.plan.retry.on.connect_failure || self.left == 0 || !pool.retry_allowed() {
             return Err(cause);
         }
         self.left -= 1;
@@ -226,17 +295,56 @@ async fn rest(session: &mut Session, pool: &Pool) -> Result<(), Cause> {
     .await
 }
 
-async fn connect(session: &mut Session, pool: &Pool, server: &Arc<Server>) -> Result<Connection, Cause> {
+async fn connect(session: &mut Session, pool: &Pool, server: &Arc<Server>) -> Result<Line, Cause> {
+    match &session.source {
+        Source::Bytes(_) => connect_bytes(session, pool, server).await.map(Line::Bytes),
+        Source::Datagrams(_) => open_datagrams(session, server).map(|up| Line::Datagrams(Rc::new(up))),
+    }
+}
+
+fn open_datagrams(session: &mut Session, server: &Arc<Server>) -> Result<Up, Cause> {
+    let source = manner(session, server).source;
+    let (socket, address) = pool::open_datagrams(server, session.own.ip(), source).map_err(|e| e.cause)?;
+    session.server_address = Some(address);
+    let Source::Datagrams(flow) = &session.source else { return Err(Cause::Internal) };
+    Ok(Up::new(session, socket, flow.parting()))
+}
+
+async fn connect_bytes(session: &mut Session, pool: &Pool, server: &Arc<Server>) -> Result<Stream, Cause> {
     let header = proxy_header(session, server);
-    session.deadline.set(pool.plan.timeouts.connect);
-    let mut connecting = pin!(pool::connect_for(server, session.own.ip(), &header));
+    let settings = session.site.plan.stream.as_ref();
+    let patience = settings.map_or(pool.plan.timeouts.connect, |settings| Some(settings.connect_timeout));
+    session.deadline.set(patience);
+    let manner = manner(session, server);
+    let mut connecting = pin!(pool::connect_as(server, session.own.ip(), &header, manner));
     let abort = abort_on_close(session);
-    poll_fn(|cx| match connecting.as_mut().poll(cx) {
+    let connection = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result.map_err(|error| error.cause)),
         Poll::Pending if client_left(session, abort, cx) => Poll::Ready(Err(Cause::ClientAbortConnect)),
         Poll::Pending => session.deadline.poll_fired(cx).map(|_| Err(Cause::ConnectTimeout)),
     })
-    .await
+    .await?;
+    session.server_address = match &connection.endpoint {
+        ServerEndpoint::Tcp(address) => Some(*address),
+        ServerEndpoint::Unix(_) => None,
+    };
+    Ok(connection.stream)
+}
+
+/// How the connection is made: as the site says, else as the server does.
+fn manner(session: &Session, server: &Server) -> Manner {
+    let own = Manner::of(server);
+    let Some(settings) = &session.site.plan.stream else { return own };
+    let source = settings.source.as_ref().and_then(|source| {
+        let text = source.text(&Scene { session, over: true });
+        let text = std::str::from_utf8(&text).ok()?;
+        text.parse().ok().or_else(|| Some(SocketAddr::new(text.parse().ok()?, 0)))
+    });
+    Manner {
+        source: source.or(own.source),
+        keep_alive: settings.keep_alive || own.keep_alive,
+        no_delay: settings.no_delay,
+    }
 }
 
 fn proxy_header(session: &Session, server: &Server) -> Vec<u8> {
@@ -245,7 +353,8 @@ fn proxy_header(session: &Session, server: &Server) -> Vec<u8> {
         _ => Peers::OfSocket,
     };
     let mut header = Vec::new();
-    match server.plan.send_proxy {
+    let settings = session.site.plan.stream.as_ref();
+    match server.plan.send_proxy.or(settings.and_then(|settings| settings.send_proxy)) {
         None => {}
         Some(ProxyVersion::V1) => write_v1(&mut header, &peers),
         Some(ProxyVersion::V2) => write_v2(&mut header, &peers),
@@ -285,11 +394,12 @@ fn abort_on_close(session: &Session) -> bool {
 /// later end, which the tunnel then meets.
 fn client_left(session: &mut Session, abort_on_close: bool, cx: &mut Context<'_>) -> bool {
     loop {
-        if session.early.is_none() && session.stream.poll_readable(cx).is_pending() {
+        let Source::Bytes(stream) = &session.source else { return false };
+        if session.early.is_none() && stream.poll_readable(cx).is_pending() {
             return false;
         }
         session.early();
-        let Session { stream, early: Some(early), .. } = session else { return false };
+        let Session { source: Source::Bytes(stream), early: Some(early), .. } = session else { return false };
         if early.is_full() || session.client_ended {
             return false;
         }
@@ -318,21 +428,18 @@ impl Session {
         }
         self.cuts = server.cut_count();
         self.server = Some(Arc::clone(server));
+        self.note_try(server);
         server.stats.at(worker).sessions.add(1);
         for cell in self.flows(worker) {
             cell.connects.add(1);
         }
     }
 
-    fn connected(&mut self, server: &Server, connection: Connection) -> Stream {
+    fn connected(&mut self, server: &Server) {
         self.times.connected = Some(clock::now());
         if server.plan.observe.is_some() {
             server.note_outcome(Outcome::Ok);
         }
-        self.server_address = match &connection.endpoint {
-            ServerEndpoint::Tcp(address) => Some(*address),
-            ServerEndpoint::Unix(_) => None,
-        };
-        connection.stream
+        self.note_connected();
     }
 }

@@ -1,22 +1,29 @@
-//! Plain TCP: bytes between a client and a server, unread. Called by the supervisor, once per accepted
-//! connection of a site with `mode tcp`.
+//! Plain TCP and UDP: bytes or datagrams between a client and a server, unread. Called by the supervisor, once per accepted
+//! connection, or client that sends datagrams, of a site with `mode tcp`.
 //!
-//! The way of a connection: [`session`] is the main road · [`rules`] may end it, at once or after a look at
-//! the first bytes · [`attempt`] finds pool, server and connection, waits, tries again · the tunnel itself is
-//! [`tasks::copy`] · [`record`] counts and logs. One task per connection. Everything before the tunnel lives
+//! The way of a session: [`session`] is the main road · [`rules`] may end it, at once or after a look at
+//! the first bytes · [`content`] answers it or says which pool · [`attempt`] finds server and connection, waits, tries
+//! again · the tunnel itself is [`tasks::copy`], for datagrams [`datagrams`] · [`record`] counts and logs, [`course`] keeps
+//! what became of each try. One task per connection. Everything before the tunnel lives
 //! in boxed futures that are gone by then, so that an idle connection is small.
 
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod content;
+mod course;
+#[cfg(test)]
+mod datagram_tests;
+mod datagrams;
 mod record;
 mod rules;
 mod scene;
 mod session;
 #[cfg(test)]
 mod tests;
+mod visit;
 
-pub use session::serve;
+pub use session::{serve, serve_flow};
 
 use pool::Pool;
 use std::cell::RefCell;
@@ -46,10 +53,22 @@ pub struct Site {
     pub line: Line,
     /// Its line for failures, when it differs.
     pub error_line: Option<Line>,
+    /// Further lines at the end of each session.
+    pub access_logs: Vec<AccessLog>,
     /// Counters of the process.
     pub process: Arc<ProcessStats>,
     /// What log lines say about the process.
     pub log_process: Arc<LogProcess>,
+}
+
+/// A line that is written at the end of each session.
+pub struct AccessLog {
+    /// Where it goes.
+    pub route: LogRoute,
+    /// The line.
+    pub line: Line,
+    /// Only when this text is neither empty nor `0`.
+    pub when: Option<plan::Template>,
 }
 
 /// One worker's things.
@@ -58,11 +77,20 @@ pub struct Local {
     pub worker: Worker,
     log: RefCell<LogQueue>,
     clock: LogClock,
+    /// Room for one datagram.
+    datagram: RefCell<Vec<u8>>,
+    targets: content::Targets,
 }
 
 impl Local {
     /// A worker's things.
     pub fn new(worker: Worker, log: LogQueue, zone: Arc<Zone>) -> Rc<Local> {
-        Rc::new(Local { worker, log: RefCell::new(log), clock: LogClock::new(zone) })
+        Rc::new(Local {
+            worker,
+            log: RefCell::new(log),
+            clock: LogClock::new(zone),
+            datagram: RefCell::default(),
+            targets: content::Targets::default(),
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! What a connection leaves behind: counters of site, pool, server and process, and a line in the log.
 
+use crate::attempt::Line;
 use crate::scene::Scene;
 use crate::session::Session;
 use crate::{Local, Site};
@@ -78,9 +79,11 @@ impl Session {
         if let Some(linked) = &mut self.linked {
             linked.slot = None;
         }
+        self.end_try();
         if !self.logged {
             self.log(false);
         }
+        self.write_access_logs();
     }
 
     fn count_flow(&self, cell: &FlowCell) {
@@ -135,6 +138,20 @@ impl Session {
         self.logged = true;
     }
 
+    fn write_access_logs(&self) {
+        if self.site.access_logs.is_empty() {
+            return;
+        }
+        let (record, scene) = (self.as_record(), Scene { session: self, over: true });
+        for log in &self.site.access_logs {
+            let unwanted = log.when.as_ref().is_some_and(|when| matches!(&*when.text(&scene), b"" | b"0"));
+            if !unwanted {
+                let queue = self.local.log.borrow();
+                queue.write(&log.route, Severity::Info, |out| log.line.write(&record, &scene, out));
+            }
+        }
+    }
+
     /// Level of the line; `None` = a rule wants none.
     fn severity(&self) -> Option<Severity> {
         match self.log_level {
@@ -156,7 +173,10 @@ impl Session {
 
     /// Our own address on the connection to the server.
     pub fn pool_address(&self) -> Option<std::net::SocketAddr> {
-        self.linked.as_ref().and_then(|linked| linked.stream.tcp()?.local_addr().ok())
+        match &self.linked.as_ref()?.line {
+            Line::Bytes(stream) => stream.tcp()?.local_addr().ok(),
+            Line::Datagrams(up) => up.local_address(),
+        }
     }
 
     /// The connection as the log sees it, so far.
@@ -184,7 +204,7 @@ impl Session {
         record.redispatched = self.redispatched;
         record.server_queue = self.server_queue;
         record.pool_queue = self.pool_queue;
-        record.request_headers = &self.captures;
+        record.request_headers = self.kept.as_ref().map_or(&[], |kept| &kept.captures);
         record
     }
 

@@ -1,18 +1,27 @@
 //! Rules before the tunnel: on the connection, then on its first bytes.
 
 use crate::scene::{Scene, Truth};
-use crate::session::Session;
+use crate::session::{Session, Source};
 use listener::Peer;
 use plan::rule::{Action, Expr, Rule, Scope, Value};
+use plan::stream::{Preread, StreamSettings};
 use pool::Pool;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use tasks::Stream;
 use telemetry::Cause;
+use wire::hello::HelloError;
 
 /// Variables set by rules. They all live as long as the connection, which is one transaction here.
 #[derive(Debug, Default)]
 pub(crate) struct Variables(Vec<(Scope, Box<str>, Value<'static>)>);
+
+/// What rules keep of a connection; few have any.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub variables: Variables,
+    pub captures: Vec<Vec<u8>>,
+}
 
 impl Variables {
     pub fn get(&self, scope: Scope, name: &str) -> Option<Value<'_>> {
@@ -48,7 +57,7 @@ pub(crate) fn on_connection(session: &mut Session) -> bool {
         let verdict = run(rules, session, true);
         if matches!(verdict, Verdict::Reject | Verdict::Drop) {
             site.stats.at(session.local.worker.index).denied_connections.add(1);
-            vanish_if(&verdict, &session.stream);
+            vanish_if(&verdict, session.source.bytes());
             return false;
         }
     }
@@ -82,21 +91,87 @@ pub(crate) fn on_pool_content(session: &mut Session, pool: &Pool) -> Result<(), 
 
 fn deny(session: &Session, verdict: &Verdict) -> Result<(), Cause> {
     session.site.stats.at(session.local.worker.index).denied_requests.add(1);
-    vanish_if(verdict, &session.stream);
+    vanish_if(verdict, session.source.bytes());
     Err(Cause::Denied)
 }
 
 /// Waits for more bytes; true when there will be none: end, time, or a full buffer.
 async fn more(session: &mut Session) -> Result<bool, Cause> {
-    if session.early().is_full() {
+    if matches!(session.source, Source::Datagrams(_)) || session.early().is_full() {
         return Ok(true);
     }
-    let Session { stream, deadline, early: Some(early), .. } = session else { return Ok(true) };
+    let Session { source: Source::Bytes(stream), deadline, early: Some(early), .. } = session else {
+        return Ok(true);
+    };
     let read = deadline.guard(poll_fn(|cx| early.poll_fill(stream, cx))).await;
     match read {
         Ok(Ok(length)) => Ok(length == 0),
         Ok(Err(_)) => Err(Cause::ClientAbortRequest),
         Err(_) => Ok(true),
+    }
+}
+
+/// Limits, variables and access, as the settings have them.
+pub(crate) fn admit(session: &mut Session, settings: &StreamSettings) -> Result<(), Cause> {
+    if !settings.limits.connections.is_empty() {
+        limit(session, settings)?;
+    }
+    for (id, value) in &settings.set {
+        let value = value.text(&Scene { session, over: true });
+        if let Some(visit) = &session.visit {
+            visit.notes.borrow_mut().set(*id, value.into());
+        }
+    }
+    match settings.admits(session.client.ip().map(|client| client.ip())) {
+        true => Ok(()),
+        false => {
+            session.site.stats.at(session.local.worker.index).denied_requests.add(1);
+            Err(Cause::Denied)
+        }
+    }
+}
+
+fn limit(session: &mut Session, settings: &StreamSettings) -> Result<(), Cause> {
+    let (limits, mut held) = (&settings.limits, Vec::new());
+    let (zones, scene) = (&session.site.tables.limits, Scene { session, over: true });
+    let ruling = zones.connection(&limits.connections, &limits.on_connection, &scene, &mut held);
+    if let Some(visit) = &mut session.visit {
+        (visit.limited, visit.held) = (ruling.status, held);
+    }
+    ruling.refused.map_or(Ok(()), |_| Err(Cause::Denied))
+}
+
+/// What became of the wait for a greeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is there, or what came is none.
+    Enough,
+    /// The client ended, or took too long.
+    Ended,
+}
+
+/// Waits until the client's TLS greeting is whole, or it is clear that there is none.
+pub(crate) async fn preread(session: &mut Session, plan: Preread) -> Result<Seen, Cause> {
+    if matches!(session.source, Source::Datagrams(_)) {
+        return Ok(Seen::Enough);
+    }
+    session.deadline.set(Some(plan.timeout));
+    loop {
+        let room = plan.buffer.min(session.early().size());
+        let Session { source: Source::Bytes(stream), deadline, early: Some(early), .. } = session else {
+            return Ok(Seen::Enough);
+        };
+        let came = early.bytes();
+        if !matches!(wire::hello::parse(came), Err(HelloError::Incomplete)) && !came.is_empty() {
+            return Ok(Seen::Enough);
+        }
+        if came.len() >= room {
+            return Err(Cause::RequestTooBig);
+        }
+        match deadline.guard(poll_fn(|cx| early.poll_fill(stream, cx))).await {
+            Ok(Ok(length)) if length > 0 => {}
+            _ => return Ok(Seen::Ended),
+        }
     }
 }
 
@@ -124,14 +199,16 @@ fn act(action: &Action, session: &mut Session, over: bool) {
         Action::SetVariable(scope, name, expr) => {
             // Without a value it keeps the one it has.
             if let Some(value) = value(session, expr) {
-                session.variables.set(*scope, name, Some(value));
+                session.kept.get_or_insert_default().variables.set(*scope, name, Some(value));
             }
         }
         Action::SetVariableText(scope, name, template) => {
             let text = template.text(&Scene { session, over });
-            session.variables.set(*scope, name, Some(Value::Text(text.into())));
+            session.kept.get_or_insert_default().variables.set(*scope, name, Some(Value::Text(text.into())));
         }
-        Action::UnsetVariable(scope, name) => session.variables.set(*scope, name, None),
+        Action::UnsetVariable(scope, name) => {
+            session.kept.get_or_insert_default().variables.set(*scope, name, None)
+        }
         Action::SetLogLevel(level) => session.log_level = Some(*level),
         Action::SetClientAddress(expr) => {
             if let Some(address) = value(session, expr).and_then(|value| value.to_address()) {
@@ -140,10 +217,11 @@ fn act(action: &Action, session: &mut Session, over: bool) {
         }
         Action::Capture(expr, index) => {
             let text = value(session, expr).map(|value| value.into_text().into_owned());
-            if session.captures.len() <= *index {
-                session.captures.resize(index + 1, Vec::new());
+            let captures = &mut session.kept.get_or_insert_default().captures;
+            if captures.len() <= *index {
+                captures.resize(index + 1, Vec::new());
             }
-            session.captures[*index] = text.unwrap_or_default();
+            captures[*index] = text.unwrap_or_default();
         }
         Action::Track(track) => {
             if let Some(key) = value(session, &track.key) {
@@ -159,10 +237,8 @@ fn act(action: &Action, session: &mut Session, over: bool) {
 }
 
 /// A dropped client hears nothing: the reset that closing sends dies at the first router.
-fn vanish_if(verdict: &Verdict, stream: &Stream) {
-    if !matches!(verdict, Verdict::Drop) {
-        return;
-    }
+fn vanish_if(verdict: &Verdict, stream: Option<&Stream>) {
+    let Some(stream) = stream.filter(|_| matches!(verdict, Verdict::Drop)) else { return };
     if rustix::net::sockopt::set_ip_ttl(stream, 1).is_err() {
         let _ = rustix::net::sockopt::set_ipv6_unicast_hops(stream, Some(1));
     }

@@ -1,6 +1,7 @@
 //! What rules, routes and log lines can know about a connection: the facts. HTTP fetches have no value here.
 
 use crate::session::Session;
+use plan::host::Groups;
 use plan::rule::{Condition, EarlyFetch, Expr, Fact, Facts, Fetch, Test, Value};
 use plan::table::TableLookup;
 use std::ops::ControlFlow;
@@ -36,6 +37,16 @@ impl Facts for Scene<'_> {
 
     fn look_up(&self, lookup: &TableLookup, value: &Value<'_>) -> Option<Value<'static>> {
         self.session.site.tables.look_up(lookup, value)
+    }
+
+    fn keep(&self, groups: Groups) {
+        if let Some(visit) = &self.session.visit {
+            visit.notes.borrow_mut().keep(groups);
+        }
+    }
+
+    fn client(&self) -> Option<std::net::IpAddr> {
+        Some(self.session.client.ip()?.ip())
     }
 
     fn zone_offset(&self, _unix: i64) -> i32 {
@@ -76,8 +87,8 @@ impl Scene<'_> {
             Fetch::Early(early) => {
                 return early_value(early, session.early.as_ref().map_or(&[], |buffer| buffer.bytes()));
             }
-            Fetch::Variable(scope, name) => session.variables.get(*scope, name)?,
-            Fetch::RequestCapture(index) => Value::text(session.captures.get(*index)?),
+            Fetch::Variable(scope, name) => session.kept.as_ref()?.variables.get(*scope, name)?,
+            Fetch::RequestCapture(index) => Value::text(session.kept.as_ref()?.captures.get(*index)?),
             Fetch::ReceivedBytes => Value::Int(session.early.as_ref().map_or(0, |b| b.len() as i64)),
             Fetch::InspectionOver => Value::Bool(self.over),
             Fetch::Random(bound) => Value::Int(i64::from(random(*bound))),
@@ -90,6 +101,7 @@ impl Scene<'_> {
                 session.site.tables.fetch(fetch, client, &session.tracked)?
             }
             Fetch::TableUsed(name) => Value::Int(session.site.tables.count_of(name, false)?),
+            Fetch::Visit(fact) => return self.visit(fact),
             Fetch::TableFree(name) => Value::Int(session.site.tables.count_of(name, true)?),
             _ => return None,
         })

@@ -97,7 +97,7 @@ fn story(change: impl FnOnce(&mut Setup), tell: impl AsyncFnOnce(World)) {
     });
 }
 
-fn target(file: &std::path::Path) -> LogTarget {
+pub(crate) fn target(file: &std::path::Path) -> LogTarget {
     LogTarget {
         address: LogAddress::File(file.to_owned()),
         header: LogHeader::Raw,
@@ -149,6 +149,7 @@ fn start(setup: Setup, servers: Vec<TcpListener>, log: std::path::PathBuf) -> Wo
         log: Some(hub.route(&site.log.targets, &identity).unwrap()),
         line: Line::of(&site.log.line),
         error_line: None,
+        access_logs: Vec::new(),
         process: Arc::clone(&process),
         log_process: Arc::new(LogProcess::default()),
         plan: site,
@@ -174,6 +175,7 @@ fn start(setup: Setup, servers: Vec<TcpListener>, log: std::path::PathBuf) -> Wo
         site: 0,
         bind: 0,
         gates: Rc::new(gates),
+        wants_broken: false,
         handler: Rc::new(move |accepted| {
             let session = serve(Rc::clone(&local), Arc::clone(&site), accepted);
             kept.borrow_mut().push_back(tokio::task::spawn_local(session));

@@ -199,7 +199,9 @@ fn site(proxy: &Proxy, rules: Rules, line: LogFormat) -> Site {
 /// Address and port of the first listener, as checks by programs are told.
 fn first_listener(site: &Site) -> Option<(String, String)> {
     site.binds.iter().find_map(|bind| match &bind.address {
-        BindAddress::Tcp(address) => Some((address.ip().to_string(), address.port().to_string())),
+        BindAddress::Tcp(address) | BindAddress::Udp(address) => {
+            Some((address.ip().to_string(), address.port().to_string()))
+        }
         BindAddress::Unix(path) => Some((path.display().to_string(), "NOT_USED".to_owned())),
         _ => None,
     })

@@ -435,6 +435,12 @@ fn bind(text: &str) -> Option<BindAddress> {
     if let Some(number) = text.strip_prefix("fd:") {
         return number.parse().ok().map(BindAddress::Inherited);
     }
+    if let Some(address) = text.strip_prefix("udp:") {
+        return match bind(address)? {
+            BindAddress::Tcp(address) => Some(BindAddress::Udp(address)),
+            _ => None,
+        };
+    }
     if let Some(port) = text.strip_prefix("*:") {
         return Some(BindAddress::Tcp((Ipv4Addr::UNSPECIFIED, port.parse::<u16>().ok()?).into()));
     }
@@ -445,6 +451,7 @@ fn bind_text(address: &BindAddress) -> String {
     match address {
         BindAddress::Tcp(SocketAddr::V4(v4)) if v4.ip().is_unspecified() => format!("*:{}", v4.port()),
         BindAddress::Tcp(address) => address.to_string(),
+        BindAddress::Udp(address) => format!("udp:{}", bind_text(&BindAddress::Tcp(*address))),
         BindAddress::Unix(path) => format!("unix:{}", path.display()),
         BindAddress::Abstract(name) => format!("abstract:{name}"),
         BindAddress::Inherited(number) => format!("fd:{number}"),

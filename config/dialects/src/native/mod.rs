@@ -27,6 +27,7 @@ mod rules;
 mod site;
 mod smooth;
 mod steps;
+mod stream;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,7 @@ impl Fieldset for Site {
             unique_id_header,
             tcp_keep_alive,
             hosts: _,
+            stream,
         } = self;
         f.place(place);
         f.id(id);
@@ -64,6 +65,7 @@ impl Fieldset for Site {
         f.option("max_connections", max_connections);
         f.option("session_rate", session_rate);
         f.flag("tcp_keep_alive", tcp_keep_alive);
+        f.shared("stream", stream);
         f.part("log", log);
         f.part("http", http);
         f.pairs("request_captures", request_captures);
@@ -109,6 +111,10 @@ impl Fieldset for Bind {
             address,
             accept_proxy,
             proxy_from,
+            proxy_only_tells,
+            socket_per_worker,
+            receive_buffer,
+            send_buffer,
             max_connections,
             backlog,
             v6_only,
@@ -124,6 +130,10 @@ impl Fieldset for Bind {
         f.option("name", name);
         f.flag("accept_proxy", accept_proxy);
         f.option("proxy_from", proxy_from);
+        f.flag("proxy_only_tells", proxy_only_tells);
+        f.flag("socket_per_worker", socket_per_worker);
+        f.option("receive_buffer", receive_buffer);
+        f.option("send_buffer", send_buffer);
         f.option("max_connections", max_connections);
         f.option("backlog", backlog);
         f.flag("v6_only", v6_only);

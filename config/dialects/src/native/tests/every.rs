@@ -16,6 +16,7 @@ use plan::resolver::*;
 use plan::rule::*;
 use plan::site::*;
 use plan::smooth::{CookieLife, Keep, Smooth, SmoothMethod, SmoothServer, Sticky, StickyCookie, StickyLearn};
+use plan::stream::{Content, Datagrams, NextServer, Preread, StreamSettings, Trusted};
 use plan::{Draft, Mode, Place};
 use regex::bytes::{Regex, RegexBuilder};
 use std::sync::Arc;
@@ -243,6 +244,35 @@ fn site(shared: &Arc<Condition>) -> Site {
         unique_id_header: some("x-id"),
         tcp_keep_alive: true,
         hosts: None,
+        stream: Some(Arc::new(stream())),
+    }
+}
+
+fn stream() -> StreamSettings {
+    let rule = |who, allow| plan::host::AccessRule { who, allow };
+    StreamSettings {
+        access: vec![
+            rule(plan::host::AccessWho::Unix, true),
+            rule(plan::host::AccessWho::Network("10.0.0.0/8".parse().unwrap()), true),
+            rule(plan::host::AccessWho::All, false),
+        ],
+        limits: plan::limit::Limits::default(),
+        set: Vec::new(),
+        logs: Vec::new(),
+        content: Content::Target(value(Fetch::LocalPort)),
+        preread: Some(Preread { buffer: 1024, timeout: Duration::from_secs(3) }),
+        real_ip_from: Some(Trusted { networks: networks(&["10.0.0.0/8"]), unix: true }),
+        connect_timeout: Duration::from_secs(3),
+        silence: Duration::from_millis(1500),
+        next: NextServer { on: false, tries: Some(2), time: seconds(4), datagrams: true },
+        half_close: true,
+        send_proxy: Some(ProxyVersion::V2),
+        source: Some(fixed("10.0.0.1")),
+        keep_alive: true,
+        no_delay: false,
+        upload_rate: Some(fixed("100")),
+        download_rate: Some(value(Fetch::LocalPort)),
+        datagrams: Datagrams { requests: Some(1), responses: Some(0) },
     }
 }
 
@@ -261,6 +291,10 @@ fn plain_site(shared: &Arc<Condition>) -> Site {
             ..LogPlan::default()
         },
         monitor_fail: vec![Condition::Shared(Arc::clone(shared))],
+        stream: Some(Arc::new(StreamSettings {
+            content: Content::Text(fixed("bye")),
+            ..StreamSettings::default()
+        })),
         ..Site::default()
     }
 }
@@ -282,6 +316,10 @@ fn binds() -> Vec<Bind> {
         name: some("b1"),
         accept_proxy: true,
         proxy_from: Some(networks(&["10.0.0.0/8"])),
+        proxy_only_tells: true,
+        socket_per_worker: true,
+        receive_buffer: Some(65_536),
+        send_buffer: Some(5),
         max_connections: Some(5),
         backlog: Some(128),
         v6_only: true,
@@ -297,6 +335,9 @@ fn binds() -> Vec<Bind> {
         tcp("0.0.0.0:80"),
         tcp("[::]:443"),
         tcp("10.1.2.3:8080"),
+        BindAddress::Udp("10.1.2.3:53".parse().unwrap()),
+        BindAddress::Udp("0.0.0.0:53".parse().unwrap()),
+        BindAddress::Udp("[::]:53".parse().unwrap()),
         BindAddress::Abstract("abc".into()),
         BindAddress::Inherited(3),
     ];

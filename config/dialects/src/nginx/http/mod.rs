@@ -7,6 +7,7 @@
 
 mod computed;
 mod host;
+mod limits;
 mod listen;
 mod location;
 mod logs;
@@ -20,6 +21,8 @@ use super::scope::Scope;
 use listen::Listen;
 use plan::host::{Host, Hosts, HostsOfBind, NameTable};
 use plan::{Bind, Draft, Mode, Site};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use variables::Variables;
 
@@ -33,16 +36,34 @@ pub(super) struct Http<'t> {
     /// Logs that locations name.
     pub logs: logs::Logs,
     /// Pools made so far: those of `upstream {}`, and of addresses that are passed to.
-    pub pools: std::cell::RefCell<Vec<plan::Pool>>,
+    pub pools: RefCell<Vec<plan::Pool>>,
+    /// Names of zones: of rates, of what is in progress.
+    zones: [HashSet<Box<str>>; 2],
+}
+
+impl Http<'_> {
+    fn has_rate_zone(&self, name: &str) -> bool {
+        self.zones[0].contains(name)
+    }
+
+    fn has_connection_zone(&self, name: &str) -> bool {
+        self.zones[1].contains(name)
+    }
 }
 
 /// Reads the block whose scope this is.
 pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
-    let http = Http {
+    let mut http = Http {
         variables: Variables::new(scope),
         logs: logs::Logs::default(),
-        pools: std::cell::RefCell::default(),
+        pools: RefCell::default(),
+        zones: Default::default(),
     };
+    limits::zones(scope, &http, draft);
+    http.zones = [
+        draft.rate_zones.iter().map(|zone| zone.name.clone()).collect(),
+        draft.connection_zones.iter().map(|zone| zone.name.clone()).collect(),
+    ];
     let mut site = Site { name: SITE.to_owned(), mode: Mode::Http, tcp_keep_alive: false, ..Site::default() };
     let mut binds: Vec<Shared> = Vec::new();
     for server in scope.own_named("server") {

@@ -3,7 +3,7 @@
 use super::super::VERSION;
 use super::super::scope::Scope;
 use super::super::tree::Directive;
-use super::Http;
+use super::{Http, limits};
 use plan::host::{
     AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, ErrorPage, ErrorStatus, ErrorTarget,
     Expires, Fallback, Redirects, Root, Satisfy, ServerHeader, Settings, TryFiles, Types,
@@ -49,6 +49,7 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
             .map(Arc::new),
         error_pages: error_pages(scope, http).into(),
         recursive_error_pages: scope.flag("recursive_error_pages", false),
+        limits: limits::read(scope, http),
         access: access(scope).into(),
         satisfy: satisfy(scope),
         basic_auth: basic_auth(scope, http).map(Arc::new),
