@@ -324,6 +324,7 @@ impl Conn {
         let too_big = matches!(error.kind, HeadErrorKind::TooBig | HeadErrorKind::TargetTooLong);
         exchange.fail(if too_big { Cause::RequestTooBig } else { Cause::BadRequest });
         if self.site.plan.hosts.is_some() {
+            exchange.refused_line = first_line(work.buffer.bytes());
             return Box::pin(crate::host::refuse(self, work, exchange, error.status)).await;
         }
         let own = answer::error_page(error.status, &exchange.pages(), None);
@@ -466,6 +467,15 @@ impl Conn {
         }
         self.local.worker.buffers.give(sink);
     }
+}
+
+/// What a log shows of a head that was refused: its first line, as far as it came and is not too long.
+fn first_line(bytes: &[u8]) -> Option<Box<[u8]>> {
+    const SHOWN: usize = 2048;
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    let line = &bytes[start..];
+    let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
+    Some(line[..end.min(SHOWN)].into())
 }
 
 /// What became of reading a head.

@@ -96,6 +96,8 @@ pub(crate) struct Exchange {
     pub client_left: bool,
     /// What rules changed about its course.
     pub course: Option<Box<Overrides>>,
+    /// The first line of a head that was refused.
+    pub refused_line: Option<Box<[u8]>>,
     /// Its walk through virtual hosts.
     pub visit: Option<Box<crate::host::Visit>>,
     /// Number of the client's connection.
@@ -208,6 +210,7 @@ impl Exchange {
             is_page: false,
             client_left: false,
             course: None,
+            refused_line: None,
             visit: None,
             connection: conn.id,
             connected_at: conn.accepted,

@@ -17,7 +17,7 @@ pub struct Heads {
     pub fields: usize,
     /// Which names of fields count.
     pub names: FieldNames,
-    /// Slashes that follow each other in a path are one.
+    /// Slashes that follow each other in a path are one. Those of the default host count: the target is read first.
     pub merge_slashes: bool,
     /// From the first byte of a head to its end.
     pub timeout: Duration,

@@ -180,7 +180,7 @@ fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
     if let Some(groups) = groups {
         visit.keep(groups);
     }
-    let good = !exchange.bad_request && visit.take_target(work);
+    let good = !exchange.bad_request && visit.take_target(work, bind.default.heads.merge_slashes);
     exchange.idempotent = work.request.is_idempotent();
     exchange.visit = Some(visit);
     if exchange.bad_request {
@@ -210,8 +210,7 @@ fn keep_to_host(conn: &Conn, work: &Workspace, exchange: &Exchange) -> Result<()
 
 impl Visit {
     /// Takes path and query from the request's target; false when it is no path.
-    fn take_target(&mut self, work: &Workspace) -> bool {
-        let merge_slashes = self.host.heads.merge_slashes;
+    fn take_target(&mut self, work: &Workspace, merge_slashes: bool) -> bool {
         let Ok(target) = normalize_target(work.request.target(), merge_slashes) else { return false };
         self.quoted = target.quoted || target.plus;
         self.path = target.path.into_owned();

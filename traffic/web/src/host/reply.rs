@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tasks::clock;
 use wire::http1::{
-    BodyFraming, Connection, Keep, ResponseEdit, ResponseHead, date, escape_html, reason_of, write_response,
+    BodyFraming, Connection, Keep, ResponseEdit, ResponseHead, date, reason_of, write_response,
 };
 
 /// An answer of our own.
@@ -78,20 +78,29 @@ fn reason(status: u16) -> &'static str {
 
 /// The built-in page; empty for statuses that have none.
 fn page(exchange: &Exchange, status: u16) -> Vec<u8> {
-    let title = match status {
-        301..=308 | 400..=429 | 500..=507 => format!("{status} {}", reason(status)),
-        494 => "400 Request Header Or Cookie Too Large".to_owned(),
-        495 => "400 The SSL certificate error".to_owned(),
-        496 => "400 No required SSL certificate was sent".to_owned(),
-        497 => "400 The plain HTTP request was sent to HTTPS port".to_owned(),
+    // What the client did wrong, where the status does not say it.
+    let more = match status {
+        494 => "Request Header Or Cookie Too Large",
+        495 => "The SSL certificate error",
+        496 => "No required SSL certificate was sent",
+        497 => "The plain HTTP request was sent to HTTPS port",
+        301..=308 | 400..=429 | 500..=507 => "",
         _ => return Vec::new(),
     };
-    let visit = exchange.visit.as_deref();
-    let us = visit.map(|visit| visit.location.settings.server.page.clone()).unwrap_or_default();
-    let title = String::from_utf8_lossy(&escape_html(title.as_bytes())).into_owned();
+    let heading = match status {
+        302 => "302 Found".to_owned(),
+        494..=497 => "400 Bad Request".to_owned(),
+        _ => format!("{status} {}", reason(status)),
+    };
+    let (title, line) = match more {
+        "" => (heading.clone(), String::new()),
+        _ => (format!("400 {more}"), format!("<center>{more}</center>\r\n")),
+    };
+    let us = exchange.visit.as_deref().map(|visit| visit.location.settings.server.page.clone());
+    let us = us.unwrap_or_default();
     format!(
-        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
-         <hr><center>{us}</center>\r\n</body>\r\n</html>\r\n"
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{heading}</h1></center>\r\n\
+         {line}<hr><center>{us}</center>\r\n</body>\r\n</html>\r\n"
     )
     .into_bytes()
 }

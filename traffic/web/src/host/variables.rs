@@ -129,6 +129,9 @@ impl View<'_> {
     }
 
     fn request_line(&self) -> Vec<u8> {
+        if let Some(line) = &self.exchange.refused_line {
+            return line.to_vec();
+        }
         let request = self.scene.request;
         let version: &[u8] = if request.version == Version::Http10 { b" HTTP/1.0" } else { b" HTTP/1.1" };
         [self.exchange.method_as_received(request), b" ", self.exchange.target_as_received(request), version]
