@@ -24,6 +24,22 @@ pub struct Resolvers {
     pub hold: Hold,
     /// Largest answer that we announce to take, bytes.
     pub payload_bytes: u16,
+    /// Asked when a request or a server needs a name, and answers count as long as they say; `None` = as the times above
+    /// say.
+    pub on_demand: Option<OnDemand>,
+}
+
+/// Names are looked up when they are needed, and answers are kept as long as they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnDemand {
+    /// How long an answer is kept; `None` = as long as it says.
+    pub valid: Option<Duration>,
+    /// IPv4 addresses are looked for.
+    pub v4: bool,
+    /// IPv6 addresses are looked for.
+    pub v6: bool,
+    /// Patience with a lookup.
+    pub timeout: Duration,
 }
 
 impl Resolvers {
@@ -38,6 +54,7 @@ impl Resolvers {
             patience: Duration::from_secs(1),
             hold: Hold::default(),
             payload_bytes: 512,
+            on_demand: None,
         }
     }
 }

@@ -13,13 +13,16 @@
 
 mod ask;
 mod counters;
+mod demand;
 mod machine;
 mod message;
+mod plain;
 mod roll;
 mod seats;
 mod task;
 
 pub use counters::{Counts, NameServerCounts};
 pub use message::{read_any, read_as};
+pub use plain::read_plain;
 pub use seats::spread;
 pub use task::{Discovery, Emit};

@@ -3,12 +3,13 @@
 
 use crate::ask::{self, Heard, Question, Trouble};
 use crate::counters::{NameServerCounts, Running, count};
+use crate::demand::{Demand, Work};
 use crate::machine::{Ask, Machine, Query};
 use crate::message::Reply;
 use crate::roll::{self, News, Table};
 use parking_lot::Mutex;
 use plan::resolver::{NameServer, Resolvers};
-use pool::Pool;
+use pool::{Names, Pool};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ struct Mail {
 
 impl Discovery {
     /// The looking-up, and the task that does it: to be spawned on a tokio runtime.
-    pub fn new(emit: Emit) -> (Discovery, impl Future<Output = ()> + Send + 'static) {
+    /// `names` are those that requests ask for.
+    pub fn new(emit: Emit, names: Names) -> (Discovery, impl Future<Output = ()> + Send + 'static) {
         let discovery = Discovery::default();
         let task = Task {
             inbox: Arc::clone(&discovery.inbox),
@@ -52,6 +54,7 @@ impl Discovery {
             pools: Vec::new(),
             groups: Vec::new(),
             running: JoinSet::new(),
+            demand: Demand::new(names),
         };
         (discovery, task.run())
     }
@@ -88,6 +91,8 @@ struct Task {
     groups: Vec<Group>,
     /// One for each question and name server; the machine bounds the questions.
     running: JoinSet<Answered>,
+    /// What is looked up when it is needed.
+    demand: Demand,
 }
 
 /// A group of name servers and the servers whose names it knows.
@@ -112,6 +117,7 @@ enum Turn {
     Due,
     Mail,
     Answered(Result<Answered, JoinError>),
+    Demand(Work),
 }
 
 impl Task {
@@ -123,6 +129,10 @@ impl Task {
                 Turn::Answered(Ok(answered)) => self.answered(answered),
                 // A question that died of a fault of ours is a silent one.
                 Turn::Answered(Err(_)) => {}
+                Turn::Demand(work) => {
+                    self.demand.act(work);
+                    continue;
+                }
             }
             self.act();
         }
@@ -135,6 +145,7 @@ impl Task {
         tokio::select! {
             () = self.inbox.arrived.notified() => Turn::Mail,
             Some(answered) = self.running.join_next() => Turn::Answered(answered),
+            work = self.demand.next() => Turn::Demand(work),
             () = sleep_until(next) => Turn::Due,
         }
     }
@@ -148,6 +159,8 @@ impl Task {
         let now = self.now();
         if let Some((pools, resolvers)) = mail.cycle {
             self.pools = pools;
+            self.demand.replace(&self.pools, &resolvers);
+            let (_, resolvers) = resolvers.into_iter().partition(|group| group.on_demand.is_some());
             self.replace(now, resolvers);
         } else if mail.look_again {
             let settings = self.groups.iter().map(|group| group.settings.clone()).collect();

@@ -248,6 +248,7 @@ fn build_pools(
             process.observer(),
             process.clock.clone(),
         );
+        FirstAddresses::spread(&built);
         moved.extend(first.moved(&built));
         pools.insert(pool.name.clone(), Arc::new(built));
     }

@@ -21,6 +21,9 @@ impl FirstAddresses {
             FirstAddresses { found: HashMap::new(), of_the_system: of_the_system(pool, before, &mut asked) };
         for server in &pool.servers {
             let Some(name) = server.address.name() else { continue };
+            if pool::is_template(server) {
+                continue;
+            }
             match first.find(server, before, &mut asked) {
                 Ok(ip) => {
                     let address = ip.map(|ip| SocketAddr::new(ip, server.address.port()));
@@ -41,6 +44,21 @@ impl FirstAddresses {
     /// For [`Pool::build`].
     pub fn get(&self, server: &plan::Server) -> Option<SocketAddr> {
         self.found.get(&server.name).copied().flatten()
+    }
+
+    /// Names that are as many servers as they have addresses: what the system knows of them. Those it does not know are
+    /// asked for later.
+    pub fn spread(pool: &Pool) {
+        let mut asked = HashMap::new();
+        for template in pool.templates().filter(|template| template.lookup.resolvers.is_none()) {
+            let known = system(template.address.name().unwrap_or_default(), &mut asked);
+            let port = template.address.port();
+            let instances: Vec<_> = known.into_iter().map(|ip| SocketAddr::new(ip, port).into()).collect();
+            // A name service that is away takes no server away.
+            if !instances.is_empty() {
+                pool.follow_name(&template.name, &instances);
+            }
+        }
     }
 
     /// Servers that are looked up at the start only, and have moved since the last one.
@@ -95,7 +113,8 @@ fn of_the_system(
     asked: &mut HashMap<String, Vec<IpAddr>>,
 ) -> HashMap<String, IpAddr> {
     let mut groups: HashMap<&str, Vec<&plan::Server>> = HashMap::new();
-    for server in pool.servers.iter().filter(|server| asks_the_system(server, before)) {
+    let alone = |server: &&plan::Server| !pool::is_template(server);
+    for server in pool.servers.iter().filter(alone).filter(|server| asks_the_system(server, before)) {
         groups.entry(server.address.name().unwrap_or_default()).or_default().push(server);
     }
     let mut found = HashMap::new();

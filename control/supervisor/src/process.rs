@@ -74,6 +74,7 @@ impl Process {
             log: log.clone(),
             invalids: Arc::default(),
             compressed: web::Meter::default(),
+            names: pool::Names::default(),
             connections: Default::default(),
         };
         Process {

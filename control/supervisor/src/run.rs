@@ -512,8 +512,10 @@ fn start_checks(process: &Arc<Process>, watcher: &Watcher) -> Checks {
 /// Starts the looking-up of servers' names.
 fn start_discovery(process: &Arc<Process>) -> Discovery {
     let teller = Arc::clone(process);
-    let (discovery, task) =
-        Discovery::new(Box::new(move |pool, event| teller.pool_event(&pool.plan.name, event)));
+    let (discovery, task) = Discovery::new(
+        Box::new(move |pool, event| teller.pool_event(&pool.plan.name, event)),
+        process.web.names.clone(),
+    );
     tokio::task::spawn_local(task);
     discovery
 }

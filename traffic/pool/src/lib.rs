@@ -20,12 +20,14 @@ mod hash;
 mod idle;
 mod instances;
 mod key;
+mod names;
 mod observer;
 mod pool;
 mod queue;
 mod report;
 mod roster;
 mod server;
+mod sessions;
 mod slot;
 mod smooth;
 
@@ -34,11 +36,13 @@ pub use connect::{ConnectError, Connection, Manner, connect, connect_as, connect
 pub use idle::{Idle, IdleLimits, IdleRooms};
 pub use instances::{Instance, is_template};
 pub use key::{main_domain, uri_key};
+pub use names::{NameError, Names, Request};
 pub use observer::{Change, NoObserver, Observer, Outcome};
 pub use pool::{Admission, Ask, Pool};
 pub use queue::{WaitReason, Waiting};
 pub use report::{CheckReport, CheckStatus};
 pub use roster::{AddError, RemoveError};
 pub use server::{AdminCause, AdminState, Health, Server, ServerEndpoint};
+pub use sessions::Sessions;
 pub use slot::Slot;
 pub use smooth::Journey;

@@ -7,6 +7,7 @@ use crate::observer::Observer;
 use crate::queue::{Entry, Lobby, WaitReason, Waiting};
 use crate::roster::{AddError, RemoveError, Roster};
 use crate::server::{AdminCause, AdminState, Household, Record, Server, ServerEndpoint};
+use crate::sessions::Sessions;
 use crate::slot::{Member, Slot};
 use crate::smooth::{Call, Crew, Journey, Nobody, Waiter};
 use arc_swap::ArcSwap;
@@ -32,6 +33,7 @@ pub struct Pool {
     pub stats: Arc<FlowStats>,
     pub(crate) core: Arc<Core>,
     pub(crate) house: Household,
+    sessions: Option<Arc<Sessions>>,
     /// Servers are added and removed one at a time.
     pub(crate) changing: Mutex<()>,
 }
@@ -159,7 +161,8 @@ impl Pool {
         }
         // A change between the first table and joining would be missed.
         core.refresh();
-        Pool { stats: Arc::clone(&house.pool_stats), plan, core, house, changing: Mutex::default() }
+        let sessions = sessions(&plan, previous);
+        Pool { stats: Arc::clone(&house.pool_stats), plan, core, house, sessions, changing: Mutex::default() }
     }
 
     /// Asks for a place at a server.
@@ -180,6 +183,16 @@ impl Pool {
     /// Tries that a request has with smooth balancing; `None` with other ways.
     pub fn chances(&self) -> Option<u32> {
         self.core.crew.is_some().then(|| self.core.table.load().chances)
+    }
+
+    /// Sessions learnt from answers; `None` = none are to be learnt.
+    pub fn sessions(&self) -> Option<&Sessions> {
+        self.sessions.as_deref()
+    }
+
+    /// Time on the pool's clock.
+    pub fn now_ms(&self) -> u64 {
+        self.core.clock.now_ms()
     }
 
     /// Usable servers that are no backups.
@@ -541,6 +554,20 @@ impl Turns for Core {
     fn in_flight(&self) -> u64 {
         self.stats.current.now().into()
     }
+}
+
+/// The memory of sessions; that of the cycle before as long as it has the same name.
+fn sessions(plan: &plan::Pool, previous: Option<&Pool>) -> Option<Arc<Sessions>> {
+    let learn = |plan: &plan::Pool| match &plan.balance {
+        Balance::Smooth(smooth) => smooth.sticky.as_ref()?.learn.clone(),
+        _ => None,
+    };
+    let ours = learn(plan)?;
+    let before = previous.and_then(|pool| Some((learn(&pool.plan)?, pool.sessions.as_ref()?)));
+    Some(Arc::new(match before.filter(|(old, _)| old.zone == ours.zone) {
+        Some((_, before)) => Sessions::taking_over(&ours, before),
+        None => Sessions::new(&ours),
+    }))
 }
 
 fn household(

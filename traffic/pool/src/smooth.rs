@@ -328,14 +328,14 @@ impl Crew {
     }
 
     fn why_nobody(&self, journey: &Journey, now: u64) -> Nobody {
-        let would_do = |peer: &&Peer| {
+        let would_do = |peer: &Peer| {
             peer.standing == Standing::Ready
                 && !journey.has_tried(peer)
                 && !peer.sits_out(now)
                 && peer.is_full()
         };
-        let peers = self.usual.peers.iter().chain(&self.backups.peers);
-        if peers.filter(would_do).next().is_some() { Nobody::Full } else { Nobody::None }
+        let mut peers = self.usual.peers.iter().chain(&self.backups.peers);
+        if peers.any(would_do) { Nobody::Full } else { Nobody::None }
     }
 
     /// Goes to the backups; false when it is there already, or there are none.
@@ -660,7 +660,7 @@ fn ring(peers: &[Peer], labels: &[&str]) -> Vec<(u32, u32)> {
         let (host, port) = host_and_port(written);
         let mut text = [host.as_bytes(), b"\0", port.as_bytes(), &[0; 4]].concat();
         let tail = text.len() - 4;
-        for _ in 0..u64::from(peer.weight.unsigned_abs()) * POINTS {
+        for _ in 0..peer.weight.unsigned_abs() * POINTS {
             let point = crc32(&text);
             points.push((point, peer.label));
             text[tail..].copy_from_slice(&point.to_le_bytes());

@@ -14,6 +14,7 @@ use crate::persistence::{self, Weight};
 use crate::rules::{self, Denied, Verdict};
 use crate::scene::Scene;
 use crate::squeeze::{self, Squeezer};
+use crate::sticky;
 use plan::pool::{Balance, Redispatch};
 use plan::rule::{Facts, TimeoutKind, WaitForBody};
 use plan::smooth::SmoothMethod;
@@ -54,6 +55,7 @@ pub(crate) async fn proxy(
     };
     persistence::hide(pool, &mut work.request);
     let mut tries = Tries::new(pool, bound, weight, exchange.said_tries());
+    tries.hint = sticky::hint(pool, exchange, &work.request);
     conn.ticket.seat().at_pool(pool.plan.id);
     loop {
         let mut slot = match acquire(conn, work, exchange, pool, &tries).await {
@@ -78,7 +80,10 @@ pub(crate) async fn proxy(
         let failure = match connect(conn, work, exchange, &server).await {
             Err(failure) => failure,
             Ok(connection) => match at_server(conn, work, exchange, connection, &tries).await {
-                Ok(after) => return after,
+                Ok(after) => {
+                    sticky::at_end(pool, &server, exchange, work);
+                    return after;
+                }
                 Err(failure) => failure,
             },
         };
@@ -149,6 +154,8 @@ pub(crate) struct Tries {
     left: u32,
     /// Its way through servers with smooth balancing.
     journey: RefCell<Journey>,
+    /// The value of the server that it sticks to.
+    hint: Option<Box<[u8]>>,
     /// Of the last failure.
     last: Option<Cause>,
 }
@@ -184,6 +191,7 @@ impl Tries {
                 .unwrap_or(pool.plan.retry.tries)
                 .min(pool.chances().map_or(u32::MAX, |chances| chances.saturating_sub(1))),
             journey: RefCell::default(),
+            hint: None,
             last: None,
         }
     }
@@ -310,7 +318,7 @@ async fn acquire(
             force_bound: tries.stays,
             tried: &tries.tried,
             journey: Some(&tries.journey),
-            hint: None,
+            hint: tries.hint.as_deref(),
             worker: conn.local.worker.index,
             may_wait: true,
         };
@@ -589,6 +597,9 @@ async fn answer(
         || exchange.pool.as_ref().is_some_and(|p| !p.plan.stick_response.is_empty())
     {
         persistence::remember(exchange, work, &line.connection.server);
+    }
+    if let Some(pool) = &exchange.pool {
+        sticky::at_head(pool, &line.connection.server, exchange, work);
     }
     if work.response.status == 101 {
         if !line.up.is_done() || line.up_failed {

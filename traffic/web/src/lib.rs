@@ -20,6 +20,7 @@ mod record;
 mod rules;
 mod scene;
 mod squeeze;
+mod sticky;
 mod tunnel;
 
 pub use auth::password_matches;

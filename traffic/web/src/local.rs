@@ -86,6 +86,8 @@ pub struct Process {
     pub log: LogProcess,
     /// The last invalid messages.
     pub invalids: Arc<Invalids>,
+    /// Names that requests lead to.
+    pub names: pool::Names,
     /// What goes into compression.
     pub compressed: crate::Meter,
     /// Numbers client connections.

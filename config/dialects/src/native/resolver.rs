@@ -8,8 +8,12 @@ use super::writer::Writer;
 use super::yaml::Node;
 use plan::Place;
 use plan::network::Networks;
-use plan::resolver::{Family, FirstAddress, Hold, Lookup, NameServer, Resolvers, Transport};
+use plan::resolver::{Family, FirstAddress, Hold, Lookup, NameServer, OnDemand, Resolvers, Transport};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Patience with a lookup, when nothing is said.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Fieldset for Resolvers {
     fn blank() -> Resolvers {
@@ -18,7 +22,8 @@ impl Fieldset for Resolvers {
 
     fn fields(&mut self, f: &mut Fields<'_, '_>) {
         let usual = Resolvers::blank();
-        let Resolvers { place, name: _, servers, tries, interval, patience, hold, payload_bytes } = self;
+        let Resolvers { place, name: _, servers, tries, interval, patience, hold, payload_bytes, on_demand } =
+            self;
         f.place(place);
         f.list("servers", servers);
         f.value("tries", tries, &usual.tries);
@@ -26,6 +31,21 @@ impl Fieldset for Resolvers {
         f.value("patience", patience, &usual.patience);
         f.value("hold", hold, &usual.hold);
         f.value("payload_bytes", payload_bytes, &usual.payload_bytes);
+        f.option("on_demand", on_demand);
+    }
+}
+
+impl Fieldset for OnDemand {
+    fn blank() -> OnDemand {
+        OnDemand { valid: None, v4: true, v6: true, timeout: PATIENCE }
+    }
+
+    fn fields(&mut self, f: &mut Fields<'_, '_>) {
+        let OnDemand { valid, v4, v6, timeout } = self;
+        f.option("valid", valid);
+        f.value("v4", v4, &true);
+        f.value("v6", v6, &true);
+        f.value("timeout", timeout, &PATIENCE);
     }
 }
 

@@ -16,10 +16,12 @@ pub(crate) mod glob;
 mod http;
 mod logs;
 mod process;
+pub mod resolver;
 pub mod scope;
 mod stream;
 mod text;
 pub mod tree;
+pub mod upstream;
 pub mod values;
 
 pub use errors::emergency;

@@ -1078,6 +1078,7 @@ fn resolvers() -> Vec<Resolvers> {
             obsolete: Duration::from_secs(6),
         },
         payload_bytes: 8192,
+        on_demand: Some(OnDemand { valid: seconds(3), v4: true, v6: false, timeout: Duration::from_secs(4) }),
         ..Resolvers::new(Place::none(), "dns")
     }]
 }

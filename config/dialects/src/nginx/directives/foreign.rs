@@ -38,7 +38,6 @@ const TABLE: &[(&str, &str)] = &[
     ("keyval*", "use 'map', and reload when it changes"),
     ("zone_sync*", "zones are not shared between machines here; remove it"),
     ("state", "name the servers in the file"),
-    ("queue", "limit with 'max_conns' at the servers; remove it"),
     ("ntlm", "pass the connection with 'stream', which keeps NTLM whole"),
     ("proxy_cache_purge", "use 'proxy_cache_bypass' to fetch anew"),
     ("fastcgi_cache_purge", "there is no FastCGI here; remove it"),

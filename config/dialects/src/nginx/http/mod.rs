@@ -18,6 +18,8 @@ mod settings;
 mod variables;
 
 use super::scope::Scope;
+use super::tree::Directive;
+use super::{resolver, upstream};
 use listen::Listen;
 use plan::host::{Host, Hosts, HostsOfBind, NameTable};
 use plan::{Bind, Draft, Mode, Site};
@@ -65,6 +67,8 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
         draft.connection_zones.iter().map(|zone| zone.name.clone()).collect(),
     ];
     let mut site = Site { name: SITE.to_owned(), mode: Mode::Http, tcp_keep_alive: false, ..Site::default() };
+    upstreams(scope, &http, draft);
+    resolver::all(scope, &mut draft.resolvers);
     let mut binds: Vec<Shared> = Vec::new();
     for server in scope.own_named("server") {
         site.place = if site.binds.is_empty() { server.place.clone() } else { site.place };
@@ -82,6 +86,17 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
         draft.sites.push(site);
     }
     draft.pools.extend(http.pools.into_inner());
+}
+
+fn upstreams(scope: &Scope<'_>, http: &Http<'_>, draft: &mut Draft) {
+    let texts = |directive: &Directive, text: &str| http.variables.template(directive, text);
+    for directive in scope.own_named("upstream") {
+        let mut found = upstream::read(scope, directive, Mode::Http, &texts);
+        let mut pools = http.pools.borrow_mut();
+        found.pool.id = u32::try_from(pools.len() + 2).unwrap_or(u32::MAX);
+        pools.push(found.pool);
+        draft.resolvers.extend(found.resolvers);
+    }
 }
 
 /// A listener and the hosts that share it.
