@@ -4,7 +4,9 @@
 //! Pools with [`Balance::Smooth`](crate::pool::Balance) read these; servers of other pools leave
 //! [`Server::smooth`](crate::pool::Server) empty.
 
+use crate::pool::{Balance, Pool, Redispatch, Retry, RetryOn, Reuse, Server, ServerAddress};
 use crate::rule::Template;
+use crate::{Mode, Place};
 use std::time::Duration;
 
 /// How a server is chosen, and what goes with it.
@@ -150,4 +152,35 @@ impl Default for Keep {
             age: Duration::from_secs(3600),
         }
     }
+}
+
+/// A pool without servers whose servers are all tried before a request fails, and whose connections serve any client.
+pub fn pool(place: Place, name: &str, mode: Mode) -> Pool {
+    let on = RetryOn {
+        connect_failure: true,
+        empty_response: true,
+        junk_response: true,
+        response_timeout: true,
+        statuses: Vec::new(),
+    };
+    Pool {
+        place,
+        name: name.to_owned(),
+        mode,
+        balance: Balance::Smooth(Box::default()),
+        retry: Retry { tries: u32::MAX, redispatch: Redispatch::Always, on, budget_percent: None },
+        reuse: Reuse::Always,
+        ..Pool::default()
+    }
+}
+
+/// The pool behind one address, or behind all addresses of one name. Its connections are not kept.
+pub fn passing_pool(place: &Place, name: &str, address: ServerAddress, mode: Mode) -> Pool {
+    let mut pool = pool(place.clone(), name, mode);
+    pool.keep = (mode == Mode::Http).then(|| Keep { connections: 0, ..Keep::default() });
+    let mut server = Server::new(place.clone(), name, 1, address);
+    let said = SmoothServer { every_address: server.address.name().is_some(), ..SmoothServer::new(name) };
+    server.smooth = Some(Box::new(said));
+    pool.servers.push(server);
+    pool
 }

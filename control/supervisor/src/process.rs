@@ -75,6 +75,7 @@ impl Process {
             invalids: Arc::default(),
             compressed: web::Meter::default(),
             names: pool::Names::default(),
+            passing: pool::Passing::default(),
             connections: Default::default(),
         };
         Process {

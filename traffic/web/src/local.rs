@@ -88,6 +88,8 @@ pub struct Process {
     pub invalids: Arc<Invalids>,
     /// Names that requests lead to.
     pub names: pool::Names,
+    /// Pools for addresses that only requests know.
+    pub passing: pool::Passing,
     /// What goes into compression.
     pub compressed: crate::Meter,
     /// Numbers client connections.

@@ -5,8 +5,9 @@ use super::resolver;
 use super::scope::Scope;
 use super::tree::Directive;
 use super::values;
-use plan::pool::{Redispatch, Retry, RetryOn, Reuse};
-use plan::smooth::{CookieLife, Keep, Smooth, SmoothMethod, SmoothServer, Sticky, StickyCookie, StickyLearn};
+use plan::smooth::{
+    self, CookieLife, Keep, Smooth, SmoothMethod, SmoothServer, Sticky, StickyCookie, StickyLearn,
+};
 use plan::{Balance, Mode, Place, Pool, Problem, Resolvers, Server, ServerAddress, Template};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -54,7 +55,7 @@ pub fn read(scope: &Scope<'_>, directive: &Directive, mode: Mode, texts: Texts<'
         let what = format!("no servers are inside upstream \"{}\"", directive.argument(0));
         scope.problem(directive.problem(what).hint("add 'server ADDRESS;'"));
     }
-    let mut pool = blank(directive.place.clone(), directive.argument(0), mode);
+    let mut pool = smooth::pool(directive.place.clone(), directive.argument(0), mode);
     pool.timeouts.queue = reader.queue_timeout;
     pool.keep = (mode == Mode::Http).then(|| keep(&inside));
     pool.servers = reader.servers;
@@ -64,33 +65,7 @@ pub fn read(scope: &Scope<'_>, directive: &Directive, mode: Mode, texts: Texts<'
 
 /// The pool behind an address that is passed to without an upstream. Its connections are not kept.
 pub fn implicit(place: &Place, name: &str, address: ServerAddress, mode: Mode) -> Pool {
-    let mut pool = blank(place.clone(), name, mode);
-    pool.keep = (mode == Mode::Http).then(|| Keep { connections: 0, ..Keep::default() });
-    let mut server = Server::new(place.clone(), name, 1, address);
-    let said = SmoothServer { every_address: server.address.name().is_some(), ..SmoothServer::new(name) };
-    server.smooth = Some(Box::new(said));
-    pool.servers.push(server);
-    pool
-}
-
-/// A pool as nginx means one: every server is tried before a request fails, connections serve any client.
-fn blank(place: Place, name: &str, mode: Mode) -> Pool {
-    let on = RetryOn {
-        connect_failure: true,
-        empty_response: true,
-        junk_response: true,
-        response_timeout: true,
-        statuses: Vec::new(),
-    };
-    Pool {
-        place,
-        name: name.to_owned(),
-        mode,
-        balance: Balance::Smooth(Box::default()),
-        retry: Retry { tries: u32::MAX, redispatch: Redispatch::Always, on, budget_percent: None },
-        reuse: Reuse::Always,
-        ..Pool::default()
-    }
+    smooth::passing_pool(place, name, address, mode)
 }
 
 /// `keepalive` and its companions; 32 connections when nothing is said.
