@@ -77,6 +77,7 @@ impl Process {
             names: pool::Names::default(),
             passing: pool::Passing::default(),
             connections: Default::default(),
+            visitors: Default::default(),
         };
         Process {
             name,

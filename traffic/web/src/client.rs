@@ -218,8 +218,13 @@ impl Conn {
         let mut exchange = Exchange::new(self, self.since, clock::now());
         exchange.variables = std::mem::take(&mut self.session);
         exchange.tracked = std::mem::take(&mut self.tracked);
+        let mut busy = self.site.plan.hosts.as_ref().map(|_| crate::host::Busy::reads(&self.site.process));
         match self.read_head(work, &mut exchange).await {
-            Head::Complete => {}
+            Head::Complete => {
+                if let Some(busy) = &mut busy {
+                    busy.writes();
+                }
+            }
             Head::Nothing if self.requests == 0 && !self.ignores_probes() => {
                 self.count_request();
                 let after = self.gave_up(work, &mut exchange, Cause::ClientAbortRequest).await;

@@ -104,6 +104,8 @@ pub(crate) struct Exchange {
     pub connection: u64,
     /// When that was accepted, on the worker's clock.
     pub connected_at: Duration,
+    /// What a PROXY header told of client and server.
+    pub told: Option<Told>,
     /// It came before the answer to the one before was sent.
     pub pipelined: bool,
     /// The request as received, when rules changed it: method and target.
@@ -214,9 +216,20 @@ impl Exchange {
             visit: None,
             connection: conn.id,
             connected_at: conn.accepted,
+            told: conn.peers.told,
             pipelined: false,
             received: None,
         }
+    }
+
+    /// A request of ours beside this one; it shows the target that the client sent.
+    pub fn beside(&self, conn: &Conn, request: &RequestHead) -> Exchange {
+        let mut other = Exchange::new(conn, self.times.since, tasks::clock::now());
+        (other.client, other.local, other.number) = (self.client, self.local, self.number);
+        other.times.head = Some(tasks::clock::now());
+        other.idempotent = true;
+        other.received = Some(Box::new((b"GET".to_vec(), self.target_as_received(request).to_vec())));
+        other
     }
 
     /// Unix seconds of the request.

@@ -25,5 +25,6 @@ mod tunnel;
 
 pub use auth::password_matches;
 pub use client::serve;
+pub use host::Visitors;
 pub use local::{Local, Pages, PagesAnswer, PagesRequest, Process, Site, Sites, limits_of};
 pub use squeeze::Meter;

@@ -94,6 +94,8 @@ pub struct Process {
     pub compressed: crate::Meter,
     /// Numbers client connections.
     pub connections: AtomicU64,
+    /// What visitors of virtual hosts do now.
+    pub visitors: crate::Visitors,
 }
 
 /// Answers requests to statistics pages. Implemented by the supervisor.

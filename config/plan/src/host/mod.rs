@@ -31,8 +31,8 @@ pub use proxy::{
 };
 pub use settings::{
     AccessLog, AccessRule, AccessTarget, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, Directories,
-    ErrorPage, ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, KeepOpen, Redirects, Root, Satisfy,
-    ServerHeader, Settings, TryFiles, Types,
+    ErrorPage, ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, KeepOpen, RealIp, RealIpSource,
+    Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest, TryFiles, Types,
 };
 pub use step::{FileTest, Question, RewriteEnd, Step};
 
@@ -98,4 +98,6 @@ pub enum Content {
     Files,
     /// A server of a pool.
     Proxy(Arc<Proxy>),
+    /// Counters of connections, as text (`stub_status`).
+    Counters,
 }

@@ -1,6 +1,6 @@
 //! What counts for requests in a location, besides steps and content.
 
-use super::{Delivery, Expires, Symlinks};
+use super::{Delivery, Expires, Symlinks, VariableId};
 use crate::limit::Limits;
 use crate::network::Network;
 use crate::rule::Template;
@@ -31,6 +31,10 @@ pub struct Settings {
     pub satisfy: Satisfy,
     /// Name and password.
     pub basic_auth: Option<Arc<BasicAuth>>,
+    /// Another request of ours decides.
+    pub subrequest: Option<Arc<Subrequest>>,
+    /// Who may tell the client's address.
+    pub real_ip: Option<Arc<RealIp>>,
     /// Fields added to answers.
     pub headers: Arc<AnswerHeaders>,
     /// How answers leave.
@@ -226,6 +230,37 @@ pub struct BasicAuth {
     pub realm: Template,
     /// File of names and hashed passwords, read for each request.
     pub file: Template,
+}
+
+/// Another request of ours decides (`auth_request`).
+#[derive(Clone, Debug)]
+pub struct Subrequest {
+    /// Its path.
+    pub path: Box<str>,
+    /// Variables set from its answer.
+    pub sets: Vec<(VariableId, Template)>,
+}
+
+/// Who may tell the client's address, and where.
+#[derive(Clone, Debug)]
+pub struct RealIp {
+    /// Networks whose word is believed.
+    pub from: Vec<Network>,
+    /// Clients of unix sockets are believed.
+    pub from_unix: bool,
+    /// Where the address is.
+    pub source: RealIpSource,
+    /// Of a list of addresses the last one that is not believed counts, not the last one.
+    pub recursive: bool,
+}
+
+/// Where the client's address is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RealIpSource {
+    /// In a field; name in lower case. Only `x-forwarded-for` may hold a list.
+    Header(Box<str>),
+    /// In the PROXY header of the connection.
+    ProxyHeader,
 }
 
 /// Fields added to answers.

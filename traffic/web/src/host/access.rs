@@ -1,6 +1,8 @@
-//! Whether a client may: by address, by name and password.
+//! Whether a client may: by address, by name and password, by another request of ours.
 
+use super::subrequest::{self, Said};
 use super::{Turn, text};
+use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
 use listener::Peer;
@@ -21,20 +23,29 @@ enum Verdict {
 }
 
 /// Asks the guards of the location; `Turn::Content` when the client may.
-pub(super) fn check(work: &mut Workspace, exchange: &mut Exchange) -> Turn {
+pub(super) async fn check(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange) -> Turn {
     let Some(visit) = exchange.visit.as_deref() else { return Turn::Done(After::Close) };
     let location = Arc::clone(&visit.location);
     let settings = &location.settings;
-    if settings.access.is_empty() && settings.basic_auth.is_none() {
+    if visit.is_beside
+        || settings.access.is_empty() && settings.basic_auth.is_none() && settings.subrequest.is_none()
+    {
         return Turn::Content;
     }
     let any = settings.satisfy == Satisfy::Any;
     let mut refused = None;
-    for guard in 0..2 {
+    for guard in 0..3 {
         let verdict = match guard {
             0 => by_address(&settings.access, exchange.client),
-            _ => match &settings.basic_auth {
+            1 => match &settings.basic_auth {
                 Some(auth) => by_password(auth, work, exchange),
+                None => Verdict::Silent,
+            },
+            _ => match &settings.subrequest {
+                Some(asked) => match subrequest::ask(conn, work, exchange, asked).await {
+                    Said::Yes => Verdict::Passes,
+                    Said::No(status) => Verdict::Refuses(status),
+                },
                 None => Verdict::Silent,
             },
         };

@@ -12,18 +12,23 @@
 //! Every arrow is a [`Turn`]; a request takes at most [`CHANGES`] internal redirects.
 
 mod access;
+mod counters;
 mod files;
 mod limits;
 mod logs;
 mod proxy;
+mod realip;
 mod reply;
 mod steps;
+mod subrequest;
 mod tell;
 mod variables;
 
 use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::{Workspace, limits_of};
+pub(crate) use counters::Busy;
+pub use counters::Visitors;
 pub(crate) use logs::log;
 use plan::host::{Content, Fallback, Found, Groups, Host, Location, VariableId};
 use plan::rule::Template;
@@ -78,6 +83,12 @@ pub(crate) struct Visit {
     pub peer: listener::Peer,
     /// Rate of the answer that a step set.
     pub rate: Option<Vec<u8>>,
+    /// It is a request of ours beside another one: no guard asks it.
+    pub is_beside: bool,
+    /// The client's address was told by a trusted proxy.
+    pub real_ip_known: bool,
+    /// What `WWW-Authenticate` says, as another server said it.
+    pub challenge: Option<Vec<u8>>,
     /// What a name and a password are asked for.
     pub realm: Option<Vec<u8>>,
     /// What limits decided.
@@ -112,15 +123,18 @@ pub(crate) async fn serve(conn: &mut Conn, work: &mut Workspace, exchange: &mut 
     walk(conn, work, exchange, turn).await
 }
 
-async fn walk(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, from: Turn) -> After {
-    let mut turn = from;
+/// Goes on from `turn` to the end.
+async fn walk(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, mut turn: Turn) -> After {
     loop {
         turn = match turn {
-            Turn::Host => steps::of_host(work, exchange),
+            Turn::Host => {
+                realip::follow(work, exchange);
+                steps::of_host(work, exchange)
+            }
             Turn::Locate => locate(work, exchange),
             Turn::Enter => steps::of_location(work, exchange),
             Turn::Limits => limits::check(conn, work, exchange).await,
-            Turn::Access => match access::check(work, exchange) {
+            Turn::Access => match access::check(conn, work, exchange).await {
                 Turn::Content => tried(work, exchange),
                 turn => turn,
             },
@@ -153,30 +167,9 @@ fn begin(conn: &Conn, work: &Workspace, exchange: &mut Exchange) -> Turn {
     let Some(bind) = hosts.binds.get(exchange.bind) else { return Turn::Done(After::Close) };
     let name = host_name(work.request.host()).into_owned();
     let (host, groups) = bind.find(&name);
-    let mut visit = Box::new(Visit {
-        location: Arc::clone(&host.outside),
-        host: Arc::clone(host),
-        name,
-        path: Vec::new(),
-        arguments: Vec::new(),
-        untouched: true,
-        fits_location: true,
-        quoted: false,
-        internal: false,
-        changes: CHANGES,
-        groups: RefCell::default(),
-        escapes_groups: Cell::new(false),
-        variables: RefCell::new(vec![None; hosts.variables.len()]),
-        failure: None,
-        in_error_page: false,
-        redirect_to: None,
-        head_bytes: 0,
-        id: std::cell::OnceCell::new(),
-        peer: exchange.client,
-        rate: None,
-        realm: None,
-        limited: limits::Limited::default(),
-    });
+    let mut visit = Box::new(Visit::new(host, exchange.client));
+    visit.name = name;
+    visit.variables.borrow_mut().resize(hosts.variables.len(), None);
     if let Some(groups) = groups {
         visit.keep(groups);
     }
@@ -208,7 +201,53 @@ fn keep_to_host(conn: &Conn, work: &Workspace, exchange: &Exchange) -> Result<()
     if of_bind == of_host { Ok(()) } else { work.request.keep_to(&of_host) }
 }
 
+/// Makes the visit of a request beside `exchange`: the same host, another path. False when the path is none.
+fn begin_beside(exchange: &Exchange, beside: &mut Exchange, path: &[u8]) -> bool {
+    let Some(visit) = exchange.visit.as_deref() else { return false };
+    let Ok((path, query)) = wire::http1::internal_target(path) else { return false };
+    let mut inner = Visit::new(&visit.host, visit.peer);
+    inner.name = visit.name.clone();
+    (inner.path, inner.arguments) = (path.into_owned(), query.unwrap_or_default().to_vec());
+    inner.variables = RefCell::new(visit.variables.borrow().clone());
+    inner.id = visit.id.clone();
+    (inner.untouched, inner.internal, inner.is_beside) = (false, true, true);
+    inner.real_ip_known = visit.real_ip_known;
+    beside.visit = Some(Box::new(inner));
+    true
+}
+
 impl Visit {
+    /// A visit that begins at a host.
+    fn new(host: &Arc<Host>, peer: listener::Peer) -> Visit {
+        Visit {
+            location: Arc::clone(&host.outside),
+            host: Arc::clone(host),
+            name: Vec::new(),
+            path: Vec::new(),
+            arguments: Vec::new(),
+            untouched: true,
+            fits_location: true,
+            quoted: false,
+            internal: false,
+            changes: CHANGES,
+            groups: RefCell::default(),
+            escapes_groups: Cell::new(false),
+            variables: RefCell::default(),
+            failure: None,
+            in_error_page: false,
+            redirect_to: None,
+            head_bytes: 0,
+            id: std::cell::OnceCell::new(),
+            peer,
+            rate: None,
+            is_beside: false,
+            real_ip_known: false,
+            challenge: None,
+            realm: None,
+            limited: limits::Limited::default(),
+        }
+    }
+
     /// Takes path and query from the request's target; false when it is no path.
     fn take_target(&mut self, work: &Workspace, merge_slashes: bool) -> bool {
         let Ok(target) = normalize_target(work.request.target(), merge_slashes) else { return false };
@@ -300,6 +339,14 @@ fn locate(work: &mut Workspace, exchange: &mut Exchange) -> Turn {
         }
     }
     visit.follow_method(work.request.method());
+    let visit = match exchange.visit.as_deref() {
+        Some(visit) if visit.location.settings.real_ip.is_some() => {
+            realip::follow(work, exchange);
+            exchange.visit.as_deref()
+        }
+        visit => visit,
+    };
+    let Some(visit) = visit else { return Turn::Done(After::Close) };
     let largest = visit.location.settings.client.body_max;
     if let BodyFraming::Length(length) = work.request.framing()
         && largest > 0
@@ -383,6 +430,8 @@ async fn content(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange)
     };
     match &location.content {
         Content::Files => files::serve(conn, work, exchange).await,
+        Content::Counters if !matches!(work.request.method(), b"GET" | b"HEAD") => Turn::Fail(405),
+        Content::Counters => Turn::Reply(Box::new(counters::page(&conn.site))),
         Content::Proxy(proxy) => proxy::serve(conn, work, exchange, proxy).await,
     }
 }

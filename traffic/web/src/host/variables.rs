@@ -1,5 +1,6 @@
 //! Facts about a request in a site with virtual hosts: what `Fetch::Visit` gives. nginx's manual lists them as variables.
 
+use super::counters::counts;
 use super::{Visit, joined};
 use crate::exchange::Exchange;
 use crate::scene::{Scene, split_once};
@@ -104,10 +105,14 @@ impl View<'_> {
             VisitFact::FileName => Value::owned(super::files::file_name(exchange, request, &visit.path)),
             VisitFact::Root => Value::owned(super::files::root(exchange, request)),
             VisitFact::RealRoot => Value::owned(super::files::real_root(exchange, request)?),
-            VisitFact::ConnectionsActive | VisitFact::ConnectionsWriting => {
-                Value::Int(exchange.site.stats.current.now().into())
-            }
-            VisitFact::ConnectionsReading | VisitFact::ConnectionsWaiting => Value::Int(0),
+            VisitFact::ConnectionsActive => Value::Int(counts(&exchange.site).active),
+            VisitFact::ConnectionsReading => Value::Int(counts(&exchange.site).reading),
+            VisitFact::ConnectionsWriting => Value::Int(counts(&exchange.site).writing),
+            VisitFact::ConnectionsWaiting => Value::Int(counts(&exchange.site).waiting),
+            VisitFact::ToldClientAddress => Value::Address(exchange.told?.client.ip()),
+            VisitFact::ToldClientPort => Value::Int(exchange.told?.client.port().into()),
+            VisitFact::ToldServerAddress => Value::Address(exchange.told?.server.ip()),
+            VisitFact::ToldServerPort => Value::Int(exchange.told?.server.port().into()),
             _ => return super::proxy::fact(self.scene, visit, fact),
         })
     }
