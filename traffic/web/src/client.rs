@@ -65,11 +65,13 @@ pub(crate) struct Peers {
     pub bind: usize,
     /// Acceptance, Unix microseconds.
     pub accepted_us: i64,
+    /// What a PROXY header told.
+    pub told: Option<listener::Told>,
 }
 
 /// Serves a connection until it ends.
 pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
-    let Accepted { stream, client, local: own, bind, ticket, .. } = accepted;
+    let Accepted { stream, client, local: own, bind, ticket, told, .. } = accepted;
     let accepted_us = local.wall_us(clock::now());
     let id = site.process.connections.fetch_add(1, Relaxed);
     site.stats.at(local.worker.index).sessions.add(1);
@@ -85,7 +87,7 @@ pub async fn serve(local: Rc<Local>, site: Arc<Site>, accepted: Accepted) {
         session: Variables::default(),
         tracked: tables::Tracked::default(),
         generation: local.generation(),
-        peers: Box::new(Peers { client, local: own, bind, accepted_us }),
+        peers: Box::new(Peers { client, local: own, bind, accepted_us, told }),
         site,
         local,
     };

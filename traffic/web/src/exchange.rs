@@ -105,7 +105,7 @@ pub(crate) struct Exchange {
     /// When that was accepted, on the worker's clock.
     pub connected_at: Duration,
     /// What a PROXY header told of client and server.
-    pub told: Option<Told>,
+    pub told: Option<listener::Told>,
     /// It came before the answer to the one before was sent.
     pub pipelined: bool,
     /// The request as received, when rules changed it: method and target.

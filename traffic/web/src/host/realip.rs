@@ -28,7 +28,7 @@ fn find(real: &Arc<RealIp>, exchange: &Exchange, request: &RequestHead) -> Optio
         return None;
     }
     let told = match &real.source {
-        RealIpSource::ProxyHeader => return exchange.told.map(|told| Peer::from(told.client)),
+        RealIpSource::ProxyHeader => return exchange.told.map(|told| Peer::from(told.source)),
         RealIpSource::Header(name) => {
             request.fields.find_str(name.as_bytes()).map(<[u8]>::to_vec).collect::<Vec<_>>()
         }

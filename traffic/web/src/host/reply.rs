@@ -36,6 +36,11 @@ pub(crate) fn error_page(exchange: &Exchange, status: u16) -> Reply {
     {
         head.fields.append(b"Location", &location(exchange, to));
     }
+    if let Some(challenge) =
+        exchange.visit.as_deref().and_then(|visit| visit.challenge.as_deref()).filter(|_| status == 401)
+    {
+        head.fields.append(b"WWW-Authenticate", challenge);
+    }
     if let Some(realm) =
         exchange.visit.as_deref().and_then(|visit| visit.realm.as_deref()).filter(|_| status == 401)
     {

@@ -109,10 +109,10 @@ impl View<'_> {
             VisitFact::ConnectionsReading => Value::Int(counts(&exchange.site).reading),
             VisitFact::ConnectionsWriting => Value::Int(counts(&exchange.site).writing),
             VisitFact::ConnectionsWaiting => Value::Int(counts(&exchange.site).waiting),
-            VisitFact::ToldClientAddress => Value::Address(exchange.told?.client.ip()),
-            VisitFact::ToldClientPort => Value::Int(exchange.told?.client.port().into()),
-            VisitFact::ToldServerAddress => Value::Address(exchange.told?.server.ip()),
-            VisitFact::ToldServerPort => Value::Int(exchange.told?.server.port().into()),
+            VisitFact::ToldClientAddress => Value::Address(exchange.told?.source.ip()),
+            VisitFact::ToldClientPort => Value::Int(exchange.told?.source.port().into()),
+            VisitFact::ToldServerAddress => Value::Address(exchange.told?.destination.ip()),
+            VisitFact::ToldServerPort => Value::Int(exchange.told?.destination.port().into()),
             _ => return super::proxy::fact(self.scene, visit, fact),
         })
     }

@@ -11,5 +11,5 @@ pub(super) const TABLE: &[Entry] = &[
     directive("error_log", STREAM | STREAM_SERVER, at_least(1), NotYet).repeat(),
     directive("log_format", HTTP, at_least(2), Works).repeat(),
     directive("open_log_file_cache", HTTP | SERVER | LOCATION, between(1, 4), Works),
-    directive("stub_status", SERVER | LOCATION, between(0, 1), NotYet).repeat(),
+    directive("stub_status", SERVER | LOCATION, between(0, 1), Works).repeat(),
 ];

@@ -37,6 +37,8 @@ fn read<'t>(directive: &'t Directive, scope: &Scope<'_>) -> Result<Vec<Listen<'t
     let mut model = Bind::new(directive.place.clone(), BindAddress::Inherited(0));
     // On Linux an IPv6 socket takes IPv4 too unless told otherwise; nginx tells it so.
     model.v6_only = true;
+    // The client stays who connected until `real_ip_header` says otherwise.
+    model.proxy_only_tells = true;
     for parameter in directive.arguments.iter().skip(1) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         match (name, value) {

@@ -106,8 +106,11 @@ fn read(scope: &Scope<'_>, directive: &Directive, kind: &Kind<'_>, http: &Http<'
 
 /// What answers in a location: what its own block says; an `if` without a word of its own has that around it.
 fn content(scope: &Scope<'_>, path: Option<&str>, http: &Http<'_>) -> Content {
-    let _ = (scope, path, http);
-    Content::Files
+    let _ = (path, http);
+    match scope.own_named("stub_status").next() {
+        Some(_) => Content::Counters,
+        None => Content::Files,
+    }
 }
 
 /// The location inside an `if` or a `limit_except` of `base`.

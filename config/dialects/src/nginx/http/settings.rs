@@ -6,7 +6,8 @@ use super::super::tree::Directive;
 use super::{Http, limits};
 use plan::host::{
     AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, ErrorPage, ErrorStatus, ErrorTarget,
-    Expires, Fallback, Redirects, Root, Satisfy, ServerHeader, Settings, TryFiles, Types,
+    Expires, Fallback, RealIp, RealIpSource, Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest,
+    TryFiles, Types,
 };
 use plan::rule::Template;
 use plan::{Network, Problem, Site};
@@ -53,6 +54,8 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
         access: access(scope).into(),
         satisfy: satisfy(scope),
         basic_auth: basic_auth(scope, http).map(Arc::new),
+        subrequest: subrequest(scope, http).map(Arc::new),
+        real_ip: real_ip(scope).map(Arc::new),
         headers: Arc::new(headers(scope, http)),
         client: client(scope, http),
         redirects: Redirects {
@@ -223,6 +226,51 @@ fn basic_auth(scope: &Scope<'_>, http: &Http<'_>) -> Option<BasicAuth> {
         realm: scope.keep(http.variables.template(realm, realm.argument(0)))?,
         file: scope.keep(http.variables.template(file, &path))?,
     })
+}
+
+/// `auth_request` and `auth_request_set`.
+fn subrequest(scope: &Scope<'_>, http: &Http<'_>) -> Option<Subrequest> {
+    let directive = scope.find("auth_request").filter(|directive| directive.argument(0) != "off")?;
+    let set = |directive: &Directive| {
+        let text = directive.argument(0);
+        let Some(name) = text.strip_prefix('$') else {
+            return Err(directive.problem(format!("invalid variable name \"{text}\"")));
+        };
+        let variable = http.variables.settable(directive, name)?;
+        Ok((variable, http.variables.template(directive, directive.argument(1))?))
+    };
+    let sets = scope.all("auth_request_set").into_iter().filter_map(|directive| scope.keep(set(directive)));
+    Some(Subrequest { path: directive.argument(0).into(), sets: sets.collect() })
+}
+
+/// `set_real_ip_from`, `real_ip_header`, `real_ip_recursive`.
+fn real_ip(scope: &Scope<'_>) -> Option<RealIp> {
+    let said = scope.all("set_real_ip_from");
+    let source = match scope.text("real_ip_header").unwrap_or("X-Real-IP") {
+        "proxy_protocol" => RealIpSource::ProxyHeader,
+        name => RealIpSource::Header(name.to_ascii_lowercase().into()),
+    };
+    let mut real = RealIp {
+        from: Vec::new(),
+        from_unix: false,
+        source,
+        recursive: scope.flag("real_ip_recursive", false),
+    };
+    for directive in &said {
+        let text = directive.argument(0);
+        match (text, network(text)) {
+            ("unix:", _) => real.from_unix = true,
+            (_, Some(network)) => real.from.push(network),
+            (name, None) => {
+                match scope.ground.sources.lookup(name).and_then(|address| network(&address.to_string())) {
+                    Some(network) => real.from.push(network),
+                    None => scope
+                        .problem(directive.problem(format!("host not found in set_real_ip_from \"{name}\""))),
+                }
+            }
+        }
+    }
+    (!said.is_empty()).then_some(real)
 }
 
 fn headers(scope: &Scope<'_>, http: &Http<'_>) -> AnswerHeaders {
