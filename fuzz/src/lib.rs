@@ -4,6 +4,7 @@
 pub mod cache_file;
 pub mod chunked;
 pub mod cli;
+pub mod conditions;
 pub mod dns;
 pub mod expression;
 pub mod hello;
@@ -22,6 +23,7 @@ mod tests {
     const TARGETS: &[(&str, fn(&[u8]))] = &[
         ("cache_file", crate::cache_file::check),
         ("cli", crate::cli::check),
+        ("conditions", crate::conditions::check),
         ("http1_request", crate::http1_request::check),
         ("http1_response", crate::http1_response::check),
         ("chunked", crate::chunked::check),

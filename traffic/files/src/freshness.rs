@@ -2,7 +2,7 @@
 //!
 //! Pure: the caller brings the clock, the zone and the values of the templates.
 
-use plan::host::{AddHeader, Expires};
+use plan::host::Expires;
 use wire::http1::{Fields, Name, date};
 
 const DAY: i64 = 86_400;
@@ -55,26 +55,17 @@ fn next_time(second: u32, now: i64, zone_s: i64) -> i64 {
     if today > now { today } else { today + DAY }
 }
 
-/// Adds fields to a head of this status. `text` gives the value of a template; an empty one adds nothing.
+/// Adds a field to a head; an empty value adds nothing.
 ///
 /// `ETag` and `Last-Modified` are there only once: a value takes the place of what is there, an empty one removes it.
-pub fn add(
-    added: &[AddHeader],
-    status: u16,
-    answer: &mut Fields,
-    mut text: impl FnMut(&plan::Template, &Fields) -> Vec<u8>,
-) {
-    let usual = is_addable(status);
-    for field in added.iter().filter(|field| field.always || usual) {
-        let value = text(&field.value, answer);
-        let name = field.name.as_bytes();
-        let single = matches!(Name::of(name), Name::Etag | Name::LastModified);
-        match (single, value.is_empty()) {
-            (true, true) => drop(answer.remove(name)),
-            (true, false) => drop(answer.set(name, &value)),
-            (false, true) => {}
-            (false, false) => drop(answer.append(name, &value)),
-        }
+pub fn add_one(answer: &mut Fields, name: &str, value: &[u8]) {
+    let name = name.as_bytes();
+    let single = matches!(Name::of(name), Name::Etag | Name::LastModified);
+    match (single, value.is_empty()) {
+        (true, true) => drop(answer.remove(name)),
+        (true, false) => drop(answer.set(name, value)),
+        (false, true) => {}
+        (false, false) => drop(answer.append_said(name, value)),
     }
 }
 
@@ -118,32 +109,24 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_added_by_status() {
-        let field = |name: &str, value: &str, always| AddHeader {
-            name: name.into(),
-            value: plan::Template::fixed(value),
-            always,
-        };
-        let added = [
-            field("X-A", "1", false),
-            field("X-B", "2", true),
-            field("X-C", "", true),
-            field("ETag", "foo", true),
-            field("ETag", "", true),
-            field("Last-Modified", "x", false),
-            field("Cache-Control", "a", false),
-        ];
-        let names = |status| {
-            let mut fields = Fields::new();
-            fields.append(b"ETag", b"\"1\"");
-            fields.append(b"last-modified", b"y");
-            fields.append(b"Cache-Control", b"b");
-            let text = |t: &plan::Template, _: &Fields| t.as_fixed().unwrap_or_default().to_vec();
-            add(&added, status, &mut fields, text);
-            let line = |(n, v)| format!("{}: {}", String::from_utf8_lossy(n), String::from_utf8_lossy(v));
-            fields.pairs().map(line).collect::<Vec<_>>().join(", ")
-        };
-        assert_eq!(names(200), "Last-Modified: x, Cache-Control: b, X-A: 1, X-B: 2, Cache-Control: a");
-        assert_eq!(names(404), "last-modified: y, Cache-Control: b, X-B: 2");
+    fn fields_are_added() {
+        let mut fields = Fields::new();
+        fields.append(b"ETag", b"\"1\"");
+        fields.append(b"last-modified", b"y");
+        fields.append(b"Cache-Control", b"b");
+        for (name, value) in [
+            ("X-A", "1"),
+            ("X-C", ""),
+            ("ETag", "foo"),
+            ("ETag", ""),
+            ("Last-Modified", "x"),
+            ("Cache-Control", "a"),
+        ] {
+            add_one(&mut fields, name, value.as_bytes());
+        }
+        let line = |(n, v)| format!("{}: {}", String::from_utf8_lossy(n), String::from_utf8_lossy(v));
+        let all = fields.pairs().map(line).collect::<Vec<_>>().join(", ");
+        assert_eq!(all, "Last-Modified: x, Cache-Control: b, X-A: 1, Cache-Control: a");
+        assert!(is_addable(206) && !is_addable(404));
     }
 }

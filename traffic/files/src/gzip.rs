@@ -22,7 +22,8 @@ pub fn judge(
     length: Option<u64>,
     now_s: i64,
 ) -> Verdict {
-    let fits = matches!(answer.status, 200 | 403 | 404)
+    let fits = gzip.on
+        && matches!(answer.status, 200 | 403 | 404)
         && answer.fields.find(Name::ContentEncoding).is_none_or(<[u8]>::is_empty)
         && length.is_none_or(|length| length >= gzip.least_bytes)
         && is_wanted_type(gzip, answer.fields.find(Name::ContentType));
@@ -158,16 +159,7 @@ mod tests {
     use super::*;
 
     fn gzip() -> Gzip {
-        Gzip {
-            types: Some(["text/html".into()].into()),
-            least_bytes: 20,
-            level: 1,
-            http10: false,
-            proxied: Proxied::default(),
-            vary: true,
-            spared: Vec::new(),
-            spare_old_msie: false,
-        }
+        Gzip { on: true, ..Gzip::default() }
     }
 
     fn request(lines: &[(&str, &str)]) -> RequestHead {

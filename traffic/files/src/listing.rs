@@ -64,7 +64,7 @@ fn facts(name: &[u8]) -> Result<Option<Facts>, Fault> {
 pub fn content_type(how: Directories) -> &'static str {
     match how {
         Directories::Json => "application/json",
-        Directories::Xml => "text/xml",
+        Directories::Xml => "text/xml; charset=utf-8",
         Directories::Html { .. } | Directories::Hidden => "text/html",
     }
 }

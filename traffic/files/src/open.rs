@@ -78,11 +78,16 @@ impl Fault {
         }
     }
 
-    /// The system's own word for it.
-    pub fn errno(self) -> Errno {
+    /// The system's own number for it.
+    pub fn errno(self) -> i32 {
         match self {
-            Fault::NotFound(errno) | Fault::Forbidden(errno) | Fault::Broken(errno) => errno,
+            Fault::NotFound(errno) | Fault::Forbidden(errno) | Fault::Broken(errno) => errno.raw_os_error(),
         }
+    }
+
+    /// We may not look there.
+    pub fn is_denied(self) -> bool {
+        self == Fault::Forbidden(Errno::ACCESS)
     }
 
     /// It is not there, but the folder it would be in is.

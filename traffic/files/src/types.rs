@@ -1,6 +1,7 @@
 //! Content types by the ending of a name.
 
-use plan::host::Types;
+use plan::host::{Charset, Types};
+use wire::http1::{Fields, Name};
 
 /// Longest ending that is looked up, bytes.
 const LONGEST: usize = 64;
@@ -15,6 +16,17 @@ pub fn of<'t>(types: &'t Types, path: &[u8]) -> &'t str {
         types.by_extension.get(&*small)
     });
     found.map_or(&types.default, |found| found)
+}
+
+/// Names the charset in the content type of an answer that has none, if it is of a type that is text.
+pub fn name_charset(charset: &Charset, answer: &mut Fields) {
+    let Some(kind) = answer.find(Name::ContentType) else { return };
+    let is_wanted = |types: &[Box<str>]| types.iter().any(|one| kind.eq_ignore_ascii_case(one.as_bytes()));
+    let fits = charset.types.as_deref().is_none_or(is_wanted) && !kind.contains(&b';');
+    if fits && answer.find(Name::ContentEncoding).is_none() {
+        let named = [kind, b"; charset=", charset.name.as_bytes()].concat();
+        answer.set(b"Content-Type", &named);
+    }
 }
 
 /// What stands behind the last dot of the last part, without a dot at its front: `.profile` has none.
@@ -50,5 +62,20 @@ mod tests {
         }
         let long = format!("/a.{}", "x".repeat(1000));
         assert_eq!(of(&types, long.as_bytes()), "text/plain");
+    }
+
+    #[test]
+    fn charsets_are_named_for_text() {
+        let charset = Charset { name: "utf-8".into(), types: Some(["text/html".into()].into()) };
+        for (kind, expected) in [
+            ("text/html", "text/html; charset=utf-8"),
+            ("text/html; charset=latin1", "text/html; charset=latin1"),
+            ("image/png", "image/png"),
+        ] {
+            let mut fields = Fields::new();
+            fields.append(b"Content-Type", kind.as_bytes());
+            name_charset(&charset, &mut fields);
+            assert_eq!(fields.find(Name::ContentType), Some(expected.as_bytes()));
+        }
     }
 }

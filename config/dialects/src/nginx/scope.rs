@@ -117,6 +117,13 @@ impl<'t> Scope<'t> {
         self.levels.iter().rev().find_map(|level| level.iter().find(|directive| directive.name == name))
     }
 
+    /// The block in which the setting in force is said; `None` when nobody says it, or the file itself does.
+    pub fn holder(&self, name: &str) -> Option<&'t Directive> {
+        let level = self.levels.iter().rposition(|level| level.iter().any(|said| said.name == name))?;
+        let (outer, block) = (self.levels.get(level.checked_sub(1)?)?, self.levels.get(level)?);
+        outer.iter().find(|directive| std::ptr::eq(directive.inner(), *block))
+    }
+
     /// The settings in force of one that may be said several times: all of the innermost block that has any.
     /// Blocks around it add nothing, as with `add_header` and `proxy_set_header`.
     pub fn all(&self, name: &str) -> Vec<&'t Directive> {

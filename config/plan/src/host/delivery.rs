@@ -16,8 +16,22 @@ pub struct Delivery {
     pub sendfile: bool,
     /// A compressed file lies beside the file.
     pub precompressed: Precompressed,
-    /// Compression on the way.
-    pub gzip: Option<Arc<Gzip>>,
+    /// Compression on the way, and who may have compressed content at all.
+    pub gzip: Arc<Gzip>,
+    /// Bodies of unknown length go in chunks to clients that speak HTTP/1.1; otherwise the end of the connection ends
+    /// them.
+    pub chunks: bool,
+    /// The charset that content types name.
+    pub charset: Option<Arc<Charset>>,
+}
+
+/// The charset that content types name.
+#[derive(Clone, Debug)]
+pub struct Charset {
+    /// Its name.
+    pub name: Box<str>,
+    /// For these types, in small letters; `None` = all.
+    pub types: Option<Arc<[Box<str>]>>,
 }
 
 impl Default for Delivery {
@@ -27,7 +41,9 @@ impl Default for Delivery {
             tags: true,
             sendfile: false,
             precompressed: Precompressed::No,
-            gzip: None,
+            gzip: Arc::default(),
+            chunks: true,
+            charset: None,
         }
     }
 }
@@ -80,6 +96,8 @@ pub struct Partial {
 /// Compression of answers by content type.
 #[derive(Clone, Debug)]
 pub struct Gzip {
+    /// Answers are compressed on the way.
+    pub on: bool,
     /// Content types, without parameters and in small letters; `None` = all.
     pub types: Option<Arc<[Box<str>]>>,
     /// Bodies known to be shorter are left as they are, bytes.
@@ -96,6 +114,22 @@ pub struct Gzip {
     pub spared: Vec<Regex>,
     /// Microsoft's browsers in versions 4 to 6 are spared.
     pub spare_old_msie: bool,
+}
+
+impl Default for Gzip {
+    fn default() -> Self {
+        Gzip {
+            on: false,
+            types: Some(["text/html".into()].into()),
+            least_bytes: 20,
+            level: 1,
+            http10: false,
+            proxied: Proxied::default(),
+            vary: false,
+            spared: Vec::new(),
+            spare_old_msie: false,
+        }
+    }
 }
 
 /// Which answers to requests through proxies are compressed.

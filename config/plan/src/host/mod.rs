@@ -20,7 +20,7 @@ mod settings;
 mod step;
 
 pub use computed::{Computed, Geo, Share};
-pub use delivery::{Delivery, Gzip, ModifiedSince, Partial, Precompressed, Proxied, Symlinks};
+pub use delivery::{Charset, Delivery, Gzip, ModifiedSince, Partial, Precompressed, Proxied, Symlinks};
 pub use expires::{Expires, NoTime};
 pub use heads::{FieldNames, Heads};
 pub use locations::{Found, Location, Locations};

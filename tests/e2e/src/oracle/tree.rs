@@ -55,7 +55,7 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
     let page =
         |title: &str| format!("<!-- {title} --><p>This page stands still for the tests.</p>\n").into_bytes();
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(b"packed before, and not on the way\n").unwrap();
+    packed.write_all(b"packed before, and not on the way").unwrap();
     vec![
         ("index.html", page("home")),
         ("sub/index.html", page("sub")),
@@ -71,7 +71,7 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
         ("empty", Vec::new()),
         ("with space.txt", b"a name with a space\n".to_vec()),
         ("percent%41.txt", b"a name with a percent sign\n".to_vec()),
-        ("packed.txt", b"packed before, and not on the way\n".to_vec()),
+        ("packed.txt", b"packed before, and not on the way".to_vec()),
         ("packed.txt.gz", packed.finish().unwrap()),
         ("list/plain.txt", b"plain".to_vec()),
         ("list/UPPER.TXT", b"upper".to_vec()),

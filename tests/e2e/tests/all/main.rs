@@ -30,6 +30,7 @@ mod metrics;
 mod names;
 mod oracle;
 mod page;
+mod paths;
 mod peers;
 mod reloads;
 mod robust;

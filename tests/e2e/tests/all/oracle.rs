@@ -14,6 +14,14 @@ fn both_do_the_same() {
     play_all(&files);
 }
 
+/// `cases/nginx`: the same with an nginx.conf and Debian's nginx.
+#[test]
+fn both_do_the_same_with_an_nginx_conf() {
+    let files = cases::all("nginx", "conf");
+    assert!(!files.is_empty(), "the cases are missing");
+    play_all(&files);
+}
+
 /// `cases/real`: whole configurations as operators write them.
 #[test]
 fn real_configurations_do_the_same() {

@@ -78,5 +78,5 @@ pub(super) fn page(site: &Site) -> Reply {
     );
     let mut head = reply::head(200);
     head.fields.append(b"Content-Type", b"text/plain");
-    Reply { head, body: body.into_bytes() }
+    Reply::new(head, body.into_bytes())
 }

@@ -19,6 +19,7 @@ mod logs;
 mod proxy;
 mod realip;
 mod reply;
+mod send;
 mod steps;
 mod subrequest;
 mod tell;
@@ -93,6 +94,10 @@ pub(crate) struct Visit {
     pub realm: Option<Vec<u8>>,
     /// What limits decided.
     pub limited: limits::Limited,
+    /// The path was tried, and found (`try_files`).
+    pub tried: bool,
+    /// Length of a body in which no range lies that was asked for.
+    pub unsatisfied: Option<u64>,
 }
 
 /// What happens next to a request.
@@ -140,7 +145,7 @@ async fn walk(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, mu
             },
             Turn::Content => content(conn, work, exchange).await,
             Turn::Fail(status) => fail(work, exchange, status),
-            Turn::Reply(reply) => return reply::send(conn, work, exchange, *reply).await,
+            Turn::Reply(reply) => send::send(conn, work, exchange, *reply).await,
             Turn::Done(after) => return after,
         }
     }
@@ -245,6 +250,8 @@ impl Visit {
             challenge: None,
             realm: None,
             limited: limits::Limited::default(),
+            tried: false,
+            unsatisfied: None,
         }
     }
 
@@ -280,6 +287,7 @@ impl Visit {
         self.path = path;
         self.arguments = arguments.unwrap_or_default();
         (self.internal, self.untouched, self.fits_location) = (true, false, true);
+        self.tried = false;
         self.location = Arc::clone(&self.host.outside);
         Turn::Host
     }
@@ -380,10 +388,10 @@ fn tried(work: &Workspace, exchange: &mut Exchange) -> Turn {
     let Some(tries) = &location.settings.try_files else { return Turn::Content };
     for (template, is_directory) in &tries.tries {
         let path = text(exchange, work, template);
-        if files::is_there(exchange, work, &path, *is_directory) {
+        if let Some(path) = files::found(exchange, work, path, *is_directory) {
             if let Some(visit) = exchange.visit.as_deref_mut() {
                 visit.path = path;
-                visit.untouched = false;
+                (visit.untouched, visit.tried) = (false, true);
             }
             return Turn::Content;
         }

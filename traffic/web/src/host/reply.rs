@@ -1,25 +1,37 @@
 //! Answers of our own in sites with virtual hosts, and what every answer gets before it leaves.
 
 use super::Visit;
+use super::send::Body;
 use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
 use crate::scene::Scene;
-use plan::host::{AddHeader, Settings};
+use plan::host::Settings;
 use plan::rule::Template;
 use std::sync::Arc;
 use std::time::Duration;
 use tasks::clock;
-use wire::http1::{
-    BodyFraming, Connection, Keep, ResponseEdit, ResponseHead, date, reason_of, write_response,
-};
+use wire::http1::{BodyFraming, Keep, ResponseHead, date, reason_of};
 
 /// An answer of our own.
 pub(crate) struct Reply {
     /// Status and fields of its own.
     pub head: ResponseHead,
     /// Body.
-    pub body: Vec<u8>,
+    pub body: Body,
+    /// Parts of it may be asked for.
+    pub ranges: bool,
+    /// Its length is not told beforehand.
+    pub streamed: bool,
+    /// Other clients may get other bytes.
+    pub varies: bool,
+}
+
+impl Reply {
+    /// An answer with these bytes.
+    pub fn new(head: ResponseHead, body: Vec<u8>) -> Reply {
+        Reply { head, body: Body::from(body), ranges: false, streamed: false, varies: false }
+    }
 }
 
 /// The page of a failure or a redirect.
@@ -47,19 +59,23 @@ pub(crate) fn error_page(exchange: &Exchange, status: u16) -> Reply {
         let quoted: Vec<u8> = realm.iter().copied().filter(|byte| !matches!(byte, b'"' | b'\\')).collect();
         head.fields.append(b"WWW-Authenticate", &[b"Basic realm=\"", &quoted[..], b"\""].concat());
     }
-    Reply { head, body }
+    if let Some(length) =
+        exchange.visit.as_deref().and_then(|visit| visit.unsatisfied).filter(|_| status == 416)
+    {
+        ::files::range::into_nothing(&mut head, length);
+    }
+    Reply::new(head, body)
 }
 
 /// A text that the configuration says.
 pub(crate) fn said(exchange: &Exchange, status: u16, body: Vec<u8>) -> Reply {
     let mut head = head(status);
-    if status != 204
-        && let Some(visit) = exchange.visit.as_deref()
-    {
-        let settings = &visit.location.settings;
-        head.fields.append(b"Content-Type", content_type(settings, &visit.path).as_bytes());
+    let visit = exchange.visit.as_deref().filter(|_| status != 204);
+    let kind = visit.map_or("", |visit| content_type(&visit.location.settings, &visit.path));
+    if !kind.is_empty() {
+        head.fields.append(b"Content-Type", kind.as_bytes());
     }
-    Reply { head, body: if status == 204 { Vec::new() } else { body } }
+    Reply::new(head, if status == 204 { Vec::new() } else { body })
 }
 
 pub(crate) fn head(status: u16) -> ResponseHead {
@@ -70,13 +86,16 @@ pub(crate) fn head(status: u16) -> ResponseHead {
 fn reason(status: u16) -> &'static str {
     match status {
         302 => "Moved Temporarily",
+        402 => "Payment Required",
         405 => "Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Time-out",
         413 => "Request Entity Too Large",
         414 => "Request-URI Too Large",
         416 => "Requested Range Not Satisfiable",
         503 => "Service Temporarily Unavailable",
         504 => "Gateway Time-out",
-        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
         _ => reason_of(status),
     }
 }
@@ -89,11 +108,12 @@ fn page(exchange: &Exchange, status: u16) -> Vec<u8> {
         495 => "The SSL certificate error",
         496 => "No required SSL certificate was sent",
         497 => "The plain HTTP request was sent to HTTPS port",
-        301..=308 | 400..=429 | 500..=507 => "",
+        301..=303 | 307 | 308 | 400..=406 | 408..=416 | 421 | 429 | 500..=505 | 507 => "",
         _ => return Vec::new(),
     };
     let heading = match status {
         302 => "302 Found".to_owned(),
+        401 => "401 Authorization Required".to_owned(),
         494..=497 => "400 Bad Request".to_owned(),
         _ => format!("{status} {}", reason(status)),
     };
@@ -112,11 +132,7 @@ fn page(exchange: &Exchange, status: u16) -> Vec<u8> {
 
 /// Content type by the end of the path.
 pub(crate) fn content_type<'s>(settings: &'s Settings, path: &[u8]) -> &'s str {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let extension = name.iter().rposition(|byte| *byte == b'.').map(|at| &name[at + 1..]);
-    let by_extension = &settings.types.by_extension;
-    let found = extension.and_then(|extension| by_extension.get(&*extension.to_ascii_lowercase()));
-    found.unwrap_or(&settings.types.default)
+    ::files::types::of(&settings.types, path)
 }
 
 /// Where a redirect of ours leads, with scheme and host when wanted.
@@ -152,79 +168,29 @@ pub(crate) fn dress(exchange: &mut Exchange, work: &mut Workspace, conn: &Conn) 
             .set_status(if (494..=498).contains(&status) { 400 } else { status }, reason(status).as_bytes());
     }
     let status = work.response.status;
+    if let Some(charset) = &settings.delivery.charset {
+        ::files::types::name_charset(charset, &mut work.response.fields);
+    }
     if !settings.server.header.is_empty() {
         work.response.fields.append(b"Server", settings.server.header.as_bytes());
     }
     let now = conn.local.wall_us(clock::now()).div_euclid(1_000_000).max(0) as u64;
     work.response.fields.append(b"Date", &date::format(now));
-    let usual = matches!(status, 200 | 201 | 204 | 206 | 301 | 302 | 303 | 304 | 307 | 308);
-    if let Some(expires) = settings.headers.expires.as_ref().filter(|_| usual) {
+    let headers = &settings.headers;
+    if let Some(expires) = headers.expires.as_ref().filter(|_| ::files::freshness::is_addable(status)) {
         let (request, zone) = (&work.request, exchange.zone_s.into());
         let text = |template: &Template| template.text(&Scene { exchange, request, response: None });
         ::files::freshness::say(expires, &mut work.response.fields, now as i64, zone, text);
     }
-    for field in settings.headers.add.iter().filter(|field| usual || field.always) {
-        add(exchange, work, field);
+    for field in headers.add.iter().filter(|field| field.always || ::files::freshness::is_addable(status)) {
+        let value = answer_text(exchange, work, &field.value);
+        ::files::freshness::add_one(&mut work.response.fields, &field.name, &value);
     }
-}
-
-fn add(exchange: &Exchange, work: &mut Workspace, field: &AddHeader) {
-    let value = answer_text(exchange, work, &field.value);
-    if value.is_empty() {
-        return;
-    }
-    let name = field.name.as_bytes();
-    // These say one thing only: the configuration's word replaces another one.
-    let single = [&b"last-modified"[..], b"etag"].iter().any(|single| name.eq_ignore_ascii_case(single));
-    if single {
-        work.response.fields.remove(name);
-    }
-    work.response.fields.append_said(name, &value);
 }
 
 /// The text of a template that may ask for the answer.
 pub(crate) fn answer_text(exchange: &Exchange, work: &Workspace, template: &Template) -> Vec<u8> {
     template.text(&Scene { exchange, request: &work.request, response: Some(&work.response) })
-}
-
-/// Sends an answer of our own.
-pub(crate) async fn send(
-    conn: &mut Conn,
-    work: &mut Workspace,
-    exchange: &mut Exchange,
-    reply: Reply,
-) -> After {
-    let Reply { head, body } = reply;
-    work.response = head;
-    dress(exchange, work, conn);
-    let keep = keeps(conn, work, exchange) && body_is_here(work);
-    let status = work.response.status;
-    exchange.status = Some(status);
-    let headless = work.request.method() == b"HEAD" && !exchange.bad_request;
-    let framing = match status {
-        100..=199 | 204 | 304 => BodyFraming::None,
-        _ => BodyFraming::Length(body.len() as u64),
-    };
-    let mut out = std::mem::take(&mut work.out);
-    out.clear();
-    let bodiless = headless || framing == BodyFraming::None;
-    let edit = ResponseEdit {
-        connection: if keep { Connection::KeepAlive } else { Connection::Close },
-        version_to_client: work.request.version,
-        framing,
-        keep: told(exchange),
-        ..ResponseEdit::default()
-    };
-    write_response(&work.response, &mut out, &edit);
-    if !bodiless {
-        out.extend_from_slice(&body);
-    }
-    if let Some(visit) = exchange.visit.as_deref_mut() {
-        visit.head_bytes = (out.len() - if bodiless { 0 } else { body.len() }) as u64;
-    }
-    let sent = conn.write_all(&out, exchange).await;
-    work.out = out;
-    settle(conn, work, exchange, sent, keep)
 }
 
 /// What clients hear of a connection that is kept.
@@ -235,7 +201,13 @@ pub(crate) fn told(exchange: &Exchange) -> Keep {
 }
 
 /// What becomes of the connection behind an answer of ours.
-fn settle(conn: &mut Conn, work: &mut Workspace, exchange: &Exchange, sent: bool, keep: bool) -> After {
+pub(super) fn settle(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &Exchange,
+    sent: bool,
+    keep: bool,
+) -> After {
     let here = !exchange.bad_request && !exchange.body_spent && body_is_here(work);
     if sent && here {
         drop_body(work);
@@ -272,7 +244,7 @@ pub(crate) fn keeps(conn: &Conn, work: &Workspace, exchange: &Exchange) -> bool 
 }
 
 /// True when all of the request's body already lies in the buffer.
-fn body_is_here(work: &Workspace) -> bool {
+pub(super) fn body_is_here(work: &Workspace) -> bool {
     match work.request.framing() {
         BodyFraming::None => true,
         BodyFraming::Length(n) => work.buffer.len() as u64 >= n,

@@ -102,7 +102,7 @@ impl View<'_> {
             VisitFact::RequestLimit => Value::text(visit.limited.request?.word().as_bytes()),
             VisitFact::ConnectionLimit => Value::text(visit.limited.connection?.word().as_bytes()),
             VisitFact::ForwardedFor => Value::owned(self.forwarded_for()),
-            VisitFact::FileName => Value::owned(super::files::file_name(exchange, request, &visit.path)),
+            VisitFact::FileName => Value::owned(super::files::file_name(exchange, request, &visit.path)?),
             VisitFact::Root => Value::owned(super::files::root(exchange, request)),
             VisitFact::RealRoot => Value::owned(super::files::real_root(exchange, request)?),
             VisitFact::ConnectionsActive => Value::Int(counts(&exchange.site).active),

@@ -49,6 +49,15 @@ pub(super) fn all(scope: &Scope<'_>, http: &Http<'_>) -> Locations {
     all
 }
 
+/// The path of a location that has one.
+pub(super) fn prefix_of(directive: &Directive) -> Option<&str> {
+    let is_location = directive.name == "location";
+    match kind(directive).ok().filter(|_| is_location)? {
+        Kind::Exact(path) | Kind::Prefix(path, _) => Some(path),
+        Kind::Pattern(..) | Kind::Named(_) => None,
+    }
+}
+
 fn kind(directive: &Directive) -> Result<Kind<'_>, plan::Problem> {
     let (first, second) = (directive.argument(0), directive.argument(1));
     if directive.arguments.len() == 2 {

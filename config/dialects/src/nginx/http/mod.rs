@@ -6,6 +6,7 @@
 //! ```
 
 mod computed;
+mod delivery;
 mod host;
 mod limits;
 mod listen;

@@ -3,7 +3,7 @@
 use super::super::VERSION;
 use super::super::scope::Scope;
 use super::super::tree::Directive;
-use super::{Http, limits};
+use super::{Http, delivery, limits};
 use plan::host::{
     AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, ErrorPage, ErrorStatus, ErrorTarget,
     Expires, Fallback, RealIp, RealIpSource, Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest,
@@ -42,6 +42,8 @@ pub(super) fn of_site(scope: &Scope<'_>, site: &mut Site) {
 pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings {
     Settings {
         root: root(scope, http, place),
+        index: delivery::index(scope, http),
+        delivery: Arc::new(delivery::read(scope, http)),
         types: Arc::new(types(scope)),
         try_files: scope
             .own_named("try_files")
@@ -73,13 +75,9 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
 
 /// `root` or `alias`, whichever is nearer.
 fn root(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Root {
-    let own_alias = scope.own_named("alias").next();
-    // An `if` has the alias of its location.
-    let alias = match place {
-        Where::Server => None,
-        _ => own_alias.or_else(|| scope.find("alias").filter(|_| scope.own_named("root").next().is_none())),
-    };
-    let directive = alias.or_else(|| scope.find("root"));
+    let directive = scope.first_level_with(&["root", "alias"]).into_iter().next();
+    // A server has no path that an alias could replace.
+    let alias = directive.filter(|directive| directive.name == "alias" && place != Where::Server);
     let text = directive.map_or("html", |directive| directive.argument(0));
     let made =
         if text.starts_with('$') { text.to_owned() } else { scope.ground.path(text).display().to_string() };
@@ -93,11 +91,13 @@ fn root(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Root {
         Some(directive) => scope.keep(http.variables.template(directive, &made)).unwrap_or_default(),
         None => Template::fixed(made.into_bytes()),
     };
-    let alias = alias.map(|_| match place {
-        Where::Path(length) => length,
-        _ => Root::WHOLE,
+    // What an alias replaces is the path of the location that says it, also for locations inside.
+    let alias = alias.map(|_| match scope.holder("alias").and_then(super::location::prefix_of) {
+        Some(prefix) => prefix.len(),
+        None => Root::WHOLE,
     });
-    Root { path, alias, ..Root::default() }
+    let (symlinks, free) = delivery::symlinks(scope, http);
+    Root { path, alias, symlinks, free }
 }
 
 /// `types` and `default_type`; without the former a few that everybody knows.
