@@ -33,7 +33,7 @@ pub use check::{AgentCheck, Check, Probe, Script};
 pub use draft::{Draft, Plan};
 pub use limit::{ConnectionZone, LimitStatus, Limits, RateZone};
 pub use listener::{Bind, BindAddress, ProxyVersion};
-pub use log::{LogAddress, LogFormat, LogPlan, LogTarget, Severity};
+pub use log::{GzipFile, LogAddress, LogFormat, LogPlan, LogTarget, Severity};
 pub use network::{Network, Networks};
 pub use pages::{Answer, AnswerBody, ErrorPages};
 pub use place::{Note, Place, Problem, Problems};

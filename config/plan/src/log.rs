@@ -3,6 +3,7 @@
 use crate::rule::{Condition, Template};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Logging of one site.
 #[derive(Clone, Debug, Default)]
@@ -73,12 +74,27 @@ pub enum LogAddress {
     Unix(PathBuf),
     /// A file that lines are appended to.
     File(PathBuf),
+    /// A file that compressed lines are appended to.
+    Gzip(GzipFile),
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
     /// An inherited descriptor.
     Descriptor(i32),
+}
+
+/// A file of lines compressed by gzip (RFC 1952): many of them at once, as members one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GzipFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Effort, 1 to 9.
+    pub level: u8,
+    /// Lines that are compressed together, bytes.
+    pub bytes: usize,
+    /// Longest time that a line waits for others; `None` = as long as the process runs.
+    pub flush: Option<Duration>,
 }
 
 /// Header before the text of a log line.

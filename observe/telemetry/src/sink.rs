@@ -10,6 +10,7 @@
 //! vectors, for the log thread. A full queue or a slow target costs lines, which are counted, and never time
 //! of traffic.
 
+mod gzip;
 mod header;
 mod made;
 mod out;
@@ -135,7 +136,7 @@ impl LogFiles {
     /// Opens each file among the addresses once, or tells of all that cannot be opened.
     pub fn open<'a>(addresses: impl Iterator<Item = &'a LogAddress>) -> Result<LogFiles, Vec<SinkError>> {
         let (mut files, mut errors) = (LogFiles::default(), Vec::new());
-        for address in addresses.filter(|address| matches!(address, LogAddress::File(_))) {
+        for address in addresses.filter(|address| is_file(address)) {
             if files.0.iter().any(|(known, _)| known == address) {
                 continue;
             }
@@ -204,6 +205,15 @@ impl LogQueue {
             batch.lines.push(Entry { route: handle.id, severity, start, end });
         }
         self.shared.wake();
+    }
+
+    /// Has the log thread look at once, instead of a few milliseconds later: a person may look at what it writes as
+    /// soon as the answer is there. For rare lines only.
+    pub fn hurry(&self) {
+        self.shared.asleep.store(false, SeqCst);
+        if let Some(thread) = self.shared.thread.lock().as_ref() {
+            thread.unpark();
+        }
     }
 
     /// Adds a line that is there already.
@@ -321,7 +331,7 @@ impl LogHub {
     pub fn reopen(&self) -> Vec<SinkError> {
         let known = self.shared.commands.lock().known.clone();
         let mut problems = Vec::new();
-        for address in known.iter().filter(|a| matches!(a, LogAddress::File(_))) {
+        for address in known.iter().filter(|address| is_file(address)) {
             match Out::open(address) {
                 Ok(out) => self.shared.commands.lock().list.push(Command::Open(address.clone(), out)),
                 Err(problem) => problems.push(problem),
@@ -355,6 +365,11 @@ impl LogHub {
         self.shared.asleep.store(false, SeqCst);
         self.thread.unpark();
     }
+}
+
+/// A target that a rotation renames.
+fn is_file(address: &LogAddress) -> bool {
+    matches!(address, LogAddress::File(_) | LogAddress::Gzip(_))
 }
 
 /// Offset of the local time zone now, seconds east of UTC; UTC when it is not known.

@@ -179,14 +179,16 @@ impl Conn {
 
     /// Serves requests as long as they come without a pause.
     async fn busy(&mut self, work: &mut Workspace) -> After {
+        let mut pipelined = false;
         loop {
-            let after = self.one(work).await;
+            let after = self.one(work, pipelined).await;
             if after != After::KeepAlive {
                 return after;
             }
             self.since = clock::now();
             self.ticket.seat().rest();
             let waits = work.buffer.is_empty();
+            pipelined = !waits;
             if waits && !(self.local.has_room() && self.next_comes(work).await) {
                 return After::KeepAlive;
             }
@@ -213,11 +215,12 @@ impl Conn {
     }
 
     /// One request from its first byte to its last log line.
-    async fn one(&mut self, work: &mut Workspace) -> After {
+    async fn one(&mut self, work: &mut Workspace, pipelined: bool) -> After {
         self.follow_reload();
         work.request.clear();
         self.ticket.seat().begin();
         let mut exchange = Exchange::new(self, self.since, clock::now());
+        exchange.pipelined = pipelined;
         exchange.variables = std::mem::take(&mut self.session);
         exchange.tracked = std::mem::take(&mut self.tracked);
         let mut busy = self.site.plan.hosts.as_ref().map(|_| crate::host::Busy::reads(&self.site.process));

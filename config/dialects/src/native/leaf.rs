@@ -12,7 +12,7 @@ use plan::Mode;
 use plan::compression::Coding;
 use plan::draft::nearest;
 use plan::listener::{BindAddress, ProxyVersion};
-use plan::log::{LogAddress, LogHeader, Severity};
+use plan::log::{GzipFile, LogAddress, LogHeader, Severity};
 use plan::network::Network;
 use plan::pool::{
     CookieMode, HashFunction, HashMethod, ObserveAction, ObserveLayer, Redispatch, Reuse, ServerAddress,
@@ -507,10 +507,23 @@ fn log(text: &str) -> Option<LogAddress> {
     match text.split_once(':') {
         Some(("unix", path)) => Some(LogAddress::Unix(path.into())),
         Some(("file", path)) => Some(LogAddress::File(path.into())),
+        Some(("gzip", rest)) => gzip(rest).map(LogAddress::Gzip),
         Some(("tcp", address)) => address.parse().ok().map(LogAddress::Tcp),
         Some(("fd", number)) => number.parse().ok().map(LogAddress::Descriptor),
         _ => text.parse().ok().map(LogAddress::Udp),
     }
+}
+
+/// `LEVEL:BYTES:FLUSH:PATH`, the time in milliseconds or left out.
+fn gzip(text: &str) -> Option<GzipFile> {
+    let mut parts = text.splitn(4, ':');
+    let level = parts.next()?.parse().ok().filter(|level| (1..=9).contains(level))?;
+    let bytes = parts.next()?.parse().ok()?;
+    let flush = match parts.next()? {
+        "" => None,
+        flush => Some(Duration::from_millis(flush.parse().ok()?)),
+    };
+    Some(GzipFile { path: parts.next()?.into(), level, bytes, flush })
 }
 
 fn log_text(address: &LogAddress) -> String {
@@ -520,6 +533,10 @@ fn log_text(address: &LogAddress) -> String {
         LogAddress::Unix(path) if path.is_absolute() => path.display().to_string(),
         LogAddress::Unix(path) => format!("unix:{}", path.display()),
         LogAddress::File(path) => format!("file:{}", path.display()),
+        LogAddress::Gzip(GzipFile { path, level, bytes, flush }) => {
+            let flush = flush.map_or(String::new(), |flush| flush.as_millis().to_string());
+            format!("gzip:{level}:{bytes}:{flush}:{}", path.display())
+        }
         LogAddress::Stdout => "stdout".to_owned(),
         LogAddress::Stderr => "stderr".to_owned(),
         LogAddress::Descriptor(number) => format!("fd:{number}"),

@@ -94,6 +94,7 @@ mod tests {
         let tree = tree::grow(&Arc::from("nginx.conf"), text.as_bytes(), "", &crate::NoSources);
         assert!(tree.problems.is_empty(), "{:?}", tree.problems);
         let ground = Ground {
+            error_log: None,
             sources: &crate::NoSources,
             prefix: "/p".into(),
             folder: "/p".into(),

@@ -455,6 +455,7 @@ mod tests {
         let tree = tree::grow(&Arc::from("n.conf"), text.as_bytes(), "", &Nothing);
         assert!(tree.problems.is_empty(), "{:?}", tree.problems);
         let ground = Ground {
+            error_log: None,
             sources: &Nothing,
             prefix: PathBuf::new(),
             folder: PathBuf::new(),

@@ -1,6 +1,7 @@
 //! Open targets: sockets, files and pipes. Nothing here waits longer than it is told.
 
 use super::SinkError;
+use super::gzip::Gzip;
 use super::stream::Stream;
 use plan::log::LogAddress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +26,7 @@ pub(super) enum Out {
     Udp(Link<SocketAddr, UdpSocket>),
     Unix(Link<PathBuf, UnixDatagram>),
     Tcp(Stream),
+    Gzip(Gzip),
     File { file: File, pipe: bool, backlog: Vec<u8> },
 }
 
@@ -40,6 +42,11 @@ impl Out {
             LogAddress::Tcp(to) => Ok(Out::Tcp(Stream::new(*to))),
             LogAddress::Unix(path) => Ok(Out::Unix(Link::new(path.clone(), connect_unix(path)))),
             LogAddress::File(path) => stream(format!("open log file {}", path.display()), append_to(path)),
+            LogAddress::Gzip(plan) => {
+                let what = || format!("open log file {}", plan.path.display());
+                let file = append_to(&plan.path).map_err(|source| SinkError { what: what(), source })?;
+                Ok(Out::Gzip(Gzip::new(plan.clone(), file)))
+            }
             LogAddress::Stdout => stream("log to standard output".into(), duplicate(io::stdout())),
             LogAddress::Stderr => stream("log to standard error".into(), duplicate(io::stderr())),
             LogAddress::Descriptor(n) => stream(format!("log to descriptor {n}"), inherited(*n)),
@@ -48,7 +55,7 @@ impl Out {
 
     /// Takes over what an older target of the same address still keeps.
     pub(super) fn inherit(&mut self, mut before: Out) {
-        before.flush();
+        before.finish();
         match (before, self) {
             (Out::File { backlog: kept, .. }, Out::File { backlog, .. }) => *backlog = kept,
             (Out::Tcp(kept), Out::Tcp(stream)) => stream.inherit(kept),
@@ -62,6 +69,7 @@ impl Out {
             Out::Udp(link) => link.send(connect_udp, |socket| socket.send(line), budget),
             Out::Unix(link) => link.send(|p| connect_unix(p), |socket| socket.send(line), budget),
             Out::Tcp(stream) => stream.take(line),
+            Out::Gzip(gzip) => gzip.take(line),
             Out::File { backlog, .. } => {
                 let room = backlog.len() < BACKLOG_BYTES;
                 if room {
@@ -77,6 +85,7 @@ impl Out {
         let (file, pipe, backlog) = match self {
             Out::File { file, pipe, backlog } => (file, pipe, backlog),
             Out::Tcp(stream) => return stream.flush(),
+            Out::Gzip(gzip) => return gzip.flush(false),
             Out::Udp(_) | Out::Unix(_) => return 0,
         };
         if backlog.is_empty() {
@@ -100,13 +109,27 @@ impl Out {
         match self {
             Out::File { backlog, .. } => backlog.is_empty(),
             Out::Tcp(stream) => stream.is_clear(),
-            Out::Udp(_) | Out::Unix(_) => true,
+            // What waits for company goes out when it is time.
+            Out::Gzip(_) | Out::Udp(_) | Out::Unix(_) => true,
         }
     }
 
-    /// Lines wait for a server that is away: it is tried again from time to time.
-    pub(super) fn waits(&self) -> bool {
-        matches!(self, Out::Tcp(stream) if stream.waits())
+    /// Time after which it wants to be looked at though no line comes: a server that is away is tried again, lines
+    /// that wait for company go.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        match self {
+            Out::Tcp(stream) => stream.waits().then_some(CONNECT_PAUSE),
+            Out::Gzip(gzip) => gzip.pause(),
+            _ => None,
+        }
+    }
+
+    /// Sends what waits for company; gives the lines lost.
+    pub(super) fn finish(&mut self) -> u64 {
+        match self {
+            Out::Gzip(gzip) => gzip.flush(true),
+            _ => self.flush(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::header::{Dates, Route};
 use super::made::MadeFiles;
-use super::out::{CONNECT_PAUSE, Out};
+use super::out::Out;
 use super::{Batch, Command, Queue, Shared, local_offset_s};
 use plan::log::LogAddress;
 use std::collections::HashMap;
@@ -74,8 +74,8 @@ impl Writer {
         self.shared.asleep.store(true, SeqCst);
         let waiting = self.shared.queues.lock().iter().any(|q| !q.batch.lock().lines.is_empty());
         if !waiting && self.shared.commands.lock().list.iter().all(|c| matches!(c, Command::Retire(_))) {
-            let retries = self.outs.values().any(Out::waits);
-            std::thread::park_timeout(if retries { CONNECT_PAUSE } else { IDLE_PAUSE });
+            let pause = self.outs.values().filter_map(Out::pause).min().unwrap_or(IDLE_PAUSE);
+            std::thread::park_timeout(pause.min(IDLE_PAUSE));
         }
         self.shared.asleep.store(false, SeqCst);
     }
@@ -96,7 +96,8 @@ impl Writer {
         }
         drop(queues);
         self.drop_unused_queues();
-        let lost: u64 = self.outs.values_mut().map(Out::flush).sum();
+        let send = if flushes.is_empty() { Out::flush } else { Out::finish };
+        let lost: u64 = self.outs.values_mut().map(send).sum();
         self.count_lost(lost);
         let clear = self.outs.values().all(Out::is_clear);
         for id in retired {

@@ -16,7 +16,11 @@ pub(crate) fn tell(conn: &Conn, work: &Workspace, exchange: &Exchange, level: Se
     let Some(visit) = exchange.visit.as_deref() else { return };
     let at = visit.location.settings.error_log;
     let Some(route) = at.and_then(|at| conn.site.error_routes.get(usize::from(at))) else { return };
-    conn.local.log.borrow().write(route, level, |out| {
+    if !route.wants(level) {
+        return;
+    }
+    let queue = conn.local.log.borrow();
+    queue.write(route, level, |out| {
         out.extend_from_slice(format!("*{} {text}", exchange.connection + 1).as_bytes());
         let scene = Scene { exchange, request: &work.request, response: None };
         for (name, fact, quoted) in [
@@ -28,6 +32,7 @@ pub(crate) fn tell(conn: &Conn, work: &Workspace, exchange: &Exchange, level: Se
             put(&scene, name, &fact, quoted, out);
         }
     });
+    queue.hurry();
 }
 
 /// One fact, when there is one. The client's bytes cannot make a line of their own.

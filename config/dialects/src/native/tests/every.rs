@@ -352,6 +352,13 @@ fn log() -> LogPlan {
         LogTarget { header: LogHeader::Bracketed, ..target(LogAddress::Stderr) },
         LogTarget { header: LogHeader::Plain, ..target(LogAddress::Stdout) },
         LogTarget { header: LogHeader::HostTag, tag: some("web"), ..target(LogAddress::Stdout) },
+        target(LogAddress::Gzip(plan::GzipFile {
+            path: "/var/log/a:b.gz".into(),
+            level: 5,
+            bytes: 65536,
+            flush: seconds(2),
+        })),
+        target(LogAddress::Gzip(plan::GzipFile { path: "a.gz".into(), level: 1, bytes: 1, flush: None })),
         LogTarget { header: LogHeader::Tag, ..target(LogAddress::Stdout) },
         LogTarget { header: LogHeader::Raw, ..target(LogAddress::Descriptor(2)) },
     ];

@@ -7,7 +7,7 @@ use super::super::values;
 use super::variables::Variables;
 use plan::Problem;
 use plan::host::{AccessLog, AccessTarget, KeepOpen};
-use plan::log::LogTarget;
+use plan::log::{GzipFile, LogAddress, LogTarget};
 use plan::rule::{Piece, Style, Template};
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,6 +15,10 @@ use std::time::Duration;
 /// The format that needs no `log_format`.
 const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" \
                         $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
+
+/// Lines that are compressed together when nobody says how many, bytes; and the most.
+const GATHERED: usize = 64 << 10;
+const MOST_GATHERED: u64 = 64 << 20;
 
 /// Ways to write values: the word, and the style.
 const ESCAPES: &[(&str, Style)] = &[("default", DEFAULT), ("json", JSON), ("none", NONE)];
@@ -74,10 +78,11 @@ impl Logs {
         let name = directive.arguments.get(1).map_or("combined", String::as_str);
         let line = format(directive, name, scope, variables)?;
         let mut when = None;
+        let mut gathering = Gathering::default();
         for option in directive.arguments.iter().skip(2) {
             match option.split_once('=') {
                 Some(("if", text)) => when = Some(variables.template(directive, text)?),
-                _ => check(directive, option)?,
+                _ => gathering.take(directive, option)?,
             }
         }
         let file = directive.argument(0);
@@ -85,13 +90,11 @@ impl Logs {
             let target = logs::syslog(directive, scope.ground, plan::Severity::Info)?;
             return Ok(AccessLog { to: self.open(target, directive)?, line, when });
         }
+        gathering.check(directive, file.contains('$'))?;
         let path = scope.ground.path(file);
         if !file.contains('$') {
-            let target = logs::plain(logs::file(&path));
+            let target = logs::plain(gathering.target(logs::file(&path)));
             return Ok(AccessLog { to: self.open(target, directive)?, line, when });
-        }
-        if directive.arguments.iter().any(|option| option.starts_with("buffer=")) {
-            return Err(directive.problem("buffered logs cannot have variables in name"));
         }
         let made = variables.template(directive, &path.display().to_string())?;
         Ok(AccessLog { to: AccessTarget::Made(made, kept_open(scope)?), line, when })
@@ -113,24 +116,63 @@ fn number<T: PartialEq>(list: &RefCell<Vec<T>>, value: T) -> Option<u16> {
     u16::try_from(at).ok()
 }
 
-/// The options of `access_log` that change nothing here are looked at all the same.
-fn check(directive: &Directive, option: &str) -> Result<(), Problem> {
-    match option.split_once('=') {
-        // Lines leave in batches whatever is said.
-        Some(("buffer", size)) if values::size(size).is_some_and(|size| size > 0) => Ok(()),
-        Some(("buffer", size)) => Err(directive.problem(format!("invalid buffer size \"{size}\""))),
-        Some(("flush", time)) if values::time(time).is_some_and(|time| !time.is_zero()) => {
-            if directive.arguments.iter().any(|option| option.starts_with("buffer=")) {
-                return Ok(());
+/// How lines are gathered and compressed before they go out.
+#[derive(Default)]
+struct Gathering {
+    bytes: Option<usize>,
+    flush: Option<Duration>,
+    /// Level of gzip.
+    gzip: Option<u8>,
+}
+
+impl Gathering {
+    /// Reads an option; true when it was one of these. Without compression they change nothing: lines leave in
+    /// batches whatever is said.
+    fn take(&mut self, directive: &Directive, option: &str) -> Result<(), Problem> {
+        match option.split_once('=') {
+            Some(("buffer", size)) => {
+                let bytes = values::size(size).filter(|size| *size > 0);
+                let wrong = || directive.problem(format!("invalid buffer size \"{size}\""));
+                self.bytes = Some(bytes.ok_or_else(wrong)?.min(MOST_GATHERED) as usize);
             }
-            let name = directive.argument(0);
-            Err(directive.problem(format!("no buffer is defined for access_log \"{name}\"")))
+            Some(("flush", time)) => {
+                let flush = values::time(time).filter(|time| !time.is_zero());
+                let wrong = || directive.problem(format!("invalid flush time \"{time}\""));
+                self.flush = Some(flush.ok_or_else(wrong)?);
+            }
+            Some(("gzip", level)) => {
+                let known = values::number(level).filter(|level| (1..=9).contains(level));
+                let wrong = || directive.problem(format!("invalid compression level \"{level}\""));
+                self.gzip = Some(known.ok_or_else(wrong)? as u8);
+            }
+            None if option == "gzip" => self.gzip = Some(1),
+            _ => return Err(directive.invalid_parameter(option)),
         }
-        Some(("flush", time)) => Err(directive.problem(format!("invalid flush time \"{time}\""))),
-        _ if option == "gzip" || option.starts_with("gzip=") => Err(directive
-            .problem("\"gzip\" of an access log is not supported")
-            .hint("let logrotate compress the files")),
-        _ => Err(directive.invalid_parameter(option)),
+        Ok(())
+    }
+
+    fn target(&self, address: LogAddress) -> LogAddress {
+        match (address, self.gzip) {
+            (LogAddress::File(path), Some(level)) => LogAddress::Gzip(GzipFile {
+                path,
+                level,
+                bytes: self.bytes.unwrap_or(GATHERED),
+                flush: self.flush,
+            }),
+            (address, _) => address,
+        }
+    }
+
+    fn check(&self, directive: &Directive, made: bool) -> Result<(), Problem> {
+        let gathers = self.bytes.is_some() || self.gzip.is_some();
+        if self.flush.is_some() && !gathers {
+            let name = directive.argument(0);
+            return Err(directive.problem(format!("no buffer is defined for access_log \"{name}\"")));
+        }
+        if gathers && made {
+            return Err(directive.problem("buffered logs cannot have variables in name"));
+        }
+        Ok(())
     }
 }
 
