@@ -66,7 +66,8 @@ impl Plan {
         let hosts = sites.iter().filter_map(|site| site.hosts.as_deref());
         let of_hosts = hosts.flat_map(|hosts| hosts.error_logs.iter().flatten().chain(&hosts.access_logs));
         let streams = sites.iter().filter_map(|site| site.stream.as_deref());
-        let of_streams = streams.flat_map(|settings| settings.logs.iter().map(|log| &log.target));
+        let of_streams =
+            streams.flat_map(|settings| settings.logs.iter().filter_map(|log| log.target.open()));
         let all = self.draft.process.logs.iter().chain(of_sites).chain(of_hosts).chain(of_streams);
         all.map(|target| &target.address)
     }

@@ -3,7 +3,7 @@
 //! A session walks: realip → connection rules → content rules → limits → variables → access → preread → [`Content`]. Sites
 //! without these settings take everything from their pool.
 
-use crate::host::{AccessRule, AccessWho, VariableId};
+use crate::host::{AccessRule, AccessWho, KeepOpen, VariableId};
 use crate::limit::Limits;
 use crate::listener::ProxyVersion;
 use crate::log::LogTarget;
@@ -33,6 +33,8 @@ pub struct StreamSettings {
     pub connect_timeout: Duration,
     /// Longest silence of both sides; the end of a session of datagrams.
     pub silence: Duration,
+    /// Who is asked for the names of [`Content::Target`]; `None` = nobody.
+    pub resolver: Option<Asked>,
     /// Tries at further servers.
     pub next: NextServer,
     /// The end of one side leaves the other one open.
@@ -77,6 +79,7 @@ impl Default for StreamSettings {
             real_ip_from: None,
             connect_timeout: Duration::from_secs(60),
             silence: Duration::from_secs(600),
+            resolver: None,
             next: NextServer::default(),
             half_close: false,
             send_proxy: None,
@@ -90,11 +93,39 @@ impl Default for StreamSettings {
     }
 }
 
+/// Where such a line goes.
+#[derive(Clone, Debug)]
+pub enum SessionTarget {
+    /// A target that is always open.
+    Open(LogTarget),
+    /// A file whose path is made for each session.
+    Made(Template, KeepOpen),
+}
+
+impl SessionTarget {
+    /// The target that is always open.
+    pub fn open(&self) -> Option<&LogTarget> {
+        match self {
+            SessionTarget::Open(target) => Some(target),
+            SessionTarget::Made(..) => None,
+        }
+    }
+}
+
+/// Name servers, and the patience with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Name of the group.
+    pub group: String,
+    /// Longest wait for an answer.
+    pub patience: Duration,
+}
+
 /// A line that is written at the end of a session.
 #[derive(Clone, Debug)]
 pub struct SessionLog {
     /// Where to.
-    pub target: LogTarget,
+    pub target: SessionTarget,
     /// The line.
     pub line: Template,
     /// Only when this text is neither empty nor `0`.

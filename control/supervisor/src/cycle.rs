@@ -4,6 +4,7 @@ use crate::names::FirstAddresses;
 use crate::process::Process;
 use listener::{Accepting, Pace, Quota, Socket};
 use parking_lot::Mutex;
+use plan::stream::SessionTarget;
 use plan::{Bind, LogTarget, Mode, Plan, Problem, Problems};
 use pool::Pool;
 use std::collections::HashMap;
@@ -373,8 +374,13 @@ fn bind_limits(site: &plan::Site) -> Box<[(Limits, Duration)]> {
 fn access_logs(site: &plan::Site, logs: &mut Logs<'_>) -> Vec<stream::AccessLog> {
     let said = site.stream.iter().flat_map(|settings| &settings.logs);
     said.map(|log| stream::AccessLog {
-        route: logs.route(std::slice::from_ref(&log.target), None),
-        line: Line::of_template(&log.line),
+        target: match &log.target {
+            SessionTarget::Open(target) => {
+                stream::LogEnd::Open(logs.route(std::slice::from_ref(target), None))
+            }
+            SessionTarget::Made(path, keep) => stream::LogEnd::Made(path.clone(), *keep),
+        },
+        line: log.line.clone(),
         when: log.when.clone(),
     })
     .collect()

@@ -110,7 +110,12 @@ impl Station {
             &process.clock,
             Arc::clone(&process.idle),
         );
-        let tcp = stream::Local::new(worker.clone(), process.hub.queue(), process.hub.zone());
+        let tcp = stream::Local::new(
+            worker.clone(),
+            process.hub.queue(),
+            process.hub.zone(),
+            process.web.names.clone(),
+        );
         Station {
             guests: Guests::new(index, process.workers),
             worker,

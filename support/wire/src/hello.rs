@@ -29,6 +29,8 @@ pub struct Hello {
     pub kind: HelloKind,
     /// Version in its body: major and minor, TLS 1.2 and 1.3 are 3.3.
     pub version: (u8, u8),
+    /// Newest version of its list of versions (RFC 8446, 4.2.1), when that is newer: TLS 1.3 and its drafts are 3.4.
+    pub offered: (u8, u8),
     /// Name of the server that is asked for.
     pub server_name: Option<Vec<u8>>,
     /// Protocols offered, the best first.
@@ -44,6 +46,11 @@ pub struct Hello {
 /// # Errors
 /// [`HelloError::Incomplete`] while it may still become one.
 pub fn parse(bytes: &[u8]) -> Result<Hello, HelloError> {
+    read(bytes, false)
+}
+
+/// `cut`: an extension that is longer than the greeting ends with it.
+fn read(bytes: &[u8], cut: bool) -> Result<Hello, HelloError> {
     let message = handshake(bytes)?;
     let mut body = Reader(&message);
     let kind = match body.u8()? {
@@ -53,7 +60,7 @@ pub fn parse(bytes: &[u8]) -> Result<Hello, HelloError> {
     };
     let length = body.number(3)?;
     let mut body = Reader(body.take(length).map_err(|_| HelloError::NotHello)?);
-    body.hello(kind).map_err(|_| HelloError::NotHello)
+    body.hello(kind, cut).map_err(|_| HelloError::NotHello)
 }
 
 /// The first handshake message, its records put together.
@@ -115,7 +122,7 @@ impl<'b> Reader<'b> {
         self.take(length).map(Reader)
     }
 
-    fn hello(&mut self, kind: HelloKind) -> Result<Hello, HelloError> {
+    fn hello(&mut self, kind: HelloKind, cut: bool) -> Result<Hello, HelloError> {
         let version = (self.u8()?, self.u8()?);
         self.take(32)?; // random
         self.vector(1)?; // session
@@ -126,15 +133,24 @@ impl<'b> Reader<'b> {
             }
             HelloKind::Server => drop(self.take(3)?),
         }
-        let mut hello =
-            Hello { kind, version, server_name: None, protocols: Vec::new(), ticket: None, curves: false };
+        let mut hello = Hello {
+            kind,
+            version,
+            offered: version,
+            server_name: None,
+            protocols: Vec::new(),
+            ticket: None,
+            curves: false,
+        };
         if self.0.is_empty() {
             return Ok(hello);
         }
         let mut extensions = self.vector(2)?;
         while !extensions.0.is_empty() {
             let number = extensions.number(2)?;
-            let content = extensions.vector(2)?;
+            let length = extensions.number(2)?;
+            let length = if cut { length.min(extensions.0.len()) } else { length };
+            let content = Reader(extensions.take(length)?);
             hello.extension(number, content)?;
         }
         Ok(hello)
@@ -161,10 +177,40 @@ impl Hello {
                     self.protocols.push(list.vector(1)?.0.to_vec());
                 }
             }
+            43 if self.kind == HelloKind::Client => {
+                let mut list = content.vector(1)?;
+                while !list.0.is_empty() {
+                    match (list.u8()?, list.u8()?) {
+                        (3, minor) => self.offered = self.offered.max((3, minor)),
+                        (0x7f, _) => self.offered = self.offered.max((3, 4)),
+                        _ => {}
+                    }
+                }
+            }
             35 => self.ticket = Some(content.0.len()),
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Name of the newest protocol that a client's greeting offers. Greetings in the form of SSL 2 count too.
+///
+/// # Errors
+/// [`HelloError`] as for greetings, and for versions without a name.
+pub fn protocol(bytes: &[u8]) -> Result<&'static str, HelloError> {
+    let version = match bytes {
+        [first, _, 1, major @ (0 | 3), minor, ..] if first & 0x80 != 0 => (*major, *minor),
+        _ => read(bytes, true)?.offered,
+    };
+    match version {
+        (0, 2) => Ok("SSLv2"),
+        (3, 0) => Ok("SSLv3"),
+        (3, 1) => Ok("TLSv1"),
+        (3, 2) => Ok("TLSv1.1"),
+        (3, 3) => Ok("TLSv1.2"),
+        (3, 4) => Ok("TLSv1.3"),
+        _ => Err(HelloError::NotHello),
     }
 }
 
@@ -200,6 +246,7 @@ pub fn check_any(bytes: &[u8]) {
             assert_eq!(Ok(hello), whole, "more bytes change a greeting");
         }
     }
+    let _ = protocol(bytes);
     let _ = rdp_cookie(bytes, None);
     let _ = rdp_cookie(bytes, Some(b"mstshash"));
 }

@@ -28,6 +28,13 @@ impl Slot {
         self.failed = true;
     }
 
+    /// The server is there: smooth balancing need not wait for the end of the place to know it.
+    pub fn works(&self) {
+        if self.server.plan.smooth.is_some() {
+            self.server.place_ended(false);
+        }
+    }
+
     /// The server.
     #[inline]
     pub fn server(&self) -> &Arc<Server> {

@@ -122,7 +122,12 @@ async fn reach(
                 session.note_nobody(pool);
                 return Err(tries.last.unwrap_or(Cause::AllDown));
             }
-            Err(cause) => return Err(cause),
+            Err(cause) => {
+                if matches!(cause, Cause::Empty | Cause::Drained | Cause::QueueFull) {
+                    session.note_nobody(pool);
+                }
+                return Err(cause);
+            }
         };
         let server = Arc::clone(slot.server());
         if tries.tried.contains(&server.uid) || tries.bound.is_some() {
@@ -134,6 +139,9 @@ async fn reach(
             Ok(line) => {
                 remember(session, pool, &server, stores);
                 session.connected(&server);
+                if matches!(line, Line::Bytes(_)) {
+                    slot.works();
+                }
                 if let (Line::Datagrams(_), Some(visit)) = (&line, &mut session.visit) {
                     visit.tries = Some(Box::new(tries));
                 }
@@ -393,6 +401,10 @@ fn abort_on_close(session: &Session) -> bool {
 /// True when the client is gone while it waits. Its bytes are kept for the tunnel; a full buffer hides a
 /// later end, which the tunnel then meets.
 fn client_left(session: &mut Session, abort_on_close: bool, cx: &mut Context<'_>) -> bool {
+    // What is read ahead would pass by the limit of its rate.
+    if session.site.plan.stream.as_ref().is_some_and(|settings| settings.upload_rate.is_some()) {
+        return false;
+    }
     loop {
         let Source::Bytes(stream) = &session.source else { return false };
         if session.early.is_none() && stream.poll_readable(cx).is_pending() {

@@ -21,58 +21,73 @@ use tokio::io::AsyncWrite;
 
 /// Pools made for addresses that were computed, kept for the next session.
 #[derive(Default)]
-pub(crate) struct Targets(RefCell<HashMap<Box<[u8]>, Arc<Pool>>>);
+pub(crate) struct Targets(RefCell<HashMap<Box<str>, Arc<Pool>>>);
 
 impl Targets {
     /// Most that are kept. Beyond that all are forgotten: addresses that clients choose shall not fill the memory.
     const KEPT: usize = 256;
 
-    /// The pool of one server at the address that the text says.
-    fn find(&self, text: &[u8], workers: usize) -> Option<Arc<Pool>> {
-        if let Some(pool) = self.0.borrow().get(text) {
-            return Some(Arc::clone(pool));
+    /// The pool of servers at these addresses.
+    fn find(&self, addresses: &[ServerAddress], workers: usize) -> Arc<Pool> {
+        let name: Vec<String> = addresses.iter().map(ServerAddress::to_string).collect();
+        let name = name.join(" ");
+        if let Some(pool) = self.0.borrow().get(name.as_str()) {
+            return Arc::clone(pool);
         }
-        let pool = Arc::new(pool_of(std::str::from_utf8(text).ok()?, workers)?);
+        let pool = Arc::new(pool_of(&name, addresses, workers));
         let mut kept = self.0.borrow_mut();
         if kept.len() >= Self::KEPT {
             kept.clear();
         }
-        kept.insert(text.into(), Arc::clone(&pool));
-        Some(pool)
+        kept.insert(name.into(), Arc::clone(&pool));
+        pool
     }
 }
 
-fn pool_of(text: &str, workers: usize) -> Option<Pool> {
-    let address = match text.strip_prefix("unix:") {
-        Some(path) => ServerAddress::Unix(PathBuf::from(path)),
-        None => ServerAddress::Tcp(text.parse::<SocketAddr>().ok()?),
+fn pool_of(name: &str, addresses: &[ServerAddress], workers: usize) -> Pool {
+    let server = |(at, address): (usize, &ServerAddress)| {
+        let id = u32::try_from(at + 1).unwrap_or(u32::MAX);
+        let mut server = plan::Server::new(Place::none(), format!("{address}#{id}"), id, address.clone());
+        server.smooth = Some(Box::new(SmoothServer::new(address.to_string())));
+        server
     };
-    let mut server = plan::Server::new(Place::none(), text, 1, address);
-    server.smooth = Some(Box::new(SmoothServer::new(text)));
     let plan = plan::Pool {
-        name: text.to_owned(),
-        servers: vec![server],
+        name: name.to_owned(),
+        servers: addresses.iter().enumerate().map(server).collect(),
         balance: Balance::Smooth(Box::default()),
         ..plan::Pool::default()
     };
-    Some(Pool::build(&plan, workers, None, &|_| None, Arc::new(NoObserver)))
+    Pool::build(&plan, workers, None, &|_| None, Arc::new(NoObserver))
 }
 
 /// The pool that the session goes to.
-pub(crate) fn pool(session: &Session) -> Result<Arc<Pool>, Cause> {
+pub(crate) async fn pool(session: &Session) -> Result<Arc<Pool>, Cause> {
     let settings = session.site.plan.stream.as_ref();
     let Some(Content::Target(target)) = settings.map(|settings| &settings.content) else {
         return attempt::route(session).ok_or(Cause::NoPool);
     };
     let text = target.text(&Scene { session, over: true });
-    let named = std::str::from_utf8(&text).ok().and_then(|name| session.site.pools.get(name));
-    match named {
-        Some(pool) => Ok(Arc::clone(pool)),
-        None => {
-            let workers = session.local.worker.index + 1;
-            session.local.targets.find(&text, workers).ok_or(Cause::NoPool)
-        }
+    let text = std::str::from_utf8(&text).map_err(|_| Cause::NoPool)?;
+    if let Some(pool) = session.site.pools.get(text) {
+        return Ok(Arc::clone(pool));
     }
+    let addresses = addresses(session, text).await.ok_or(Cause::NoPool)?;
+    Ok(session.local.targets.find(&addresses, session.local.worker.index + 1))
+}
+
+/// The addresses of a text: `unix:` and a path, or an address or a name with a port.
+async fn addresses(session: &Session, text: &str) -> Option<Vec<ServerAddress>> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Some(vec![ServerAddress::Unix(PathBuf::from(path))]);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(vec![ServerAddress::Tcp(address)]);
+    }
+    let (name, port) = text.rsplit_once(':')?;
+    let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+    let asked = session.site.plan.stream.as_ref()?.resolver.as_ref()?;
+    let found = session.local.names.lookup(&asked.group, name, asked.patience).await.ok()?;
+    Some(found.iter().map(|ip| ServerAddress::Tcp(SocketAddr::new(*ip, port))).collect())
 }
 
 /// Sends the text to the client.

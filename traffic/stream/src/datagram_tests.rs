@@ -1,7 +1,7 @@
 //! Stories of datagrams: a real socket, a real pool, real servers, and the log line at the end of a session.
 #![allow(clippy::unwrap_used)]
 
-use crate::{AccessLog, Local, Site, serve_flow};
+use crate::{AccessLog, Local, LogEnd, Site, serve_flow};
 use listener::{Accepting, DatagramIntake, Gates, Quota};
 use plan::rule::{Piece, RecordField, Style, UpstreamFact, VisitFact};
 use plan::stream::{Content, Datagrams, NextServer, StreamSettings};
@@ -113,8 +113,8 @@ fn start(
     let identity = LogIdentity { tag: "test".to_owned(), hostname: None, pid: 1 };
     let target = crate::tests::target(&log);
     let line = AccessLog {
-        route: hub.route(&[target], &identity).unwrap(),
-        line: Line::of_template(&format()),
+        target: LogEnd::Open(hub.route(&[target], &identity).unwrap()),
+        line: format(),
         when: None,
     };
     let site = Arc::new(Site {
@@ -131,7 +131,7 @@ fn start(
         log_process: Arc::new(LogProcess::default()),
         plan: site,
     });
-    let local = Local::new(worker.clone(), hub.queue(), hub.zone());
+    let local = Local::new(worker.clone(), hub.queue(), hub.zone(), pool::Names::default());
     let socket = Arc::new(listener::bind(&bind, "front").unwrap());
     let (command, receiver) = watch::channel(Accepting::Yes);
     let unlimited = || Arc::new(Quota::new(None));

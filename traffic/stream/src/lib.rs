@@ -64,11 +64,19 @@ pub struct Site {
 /// A line that is written at the end of each session.
 pub struct AccessLog {
     /// Where it goes.
-    pub route: LogRoute,
+    pub target: LogEnd,
     /// The line.
-    pub line: Line,
+    pub line: plan::Template,
     /// Only when this text is neither empty nor `0`.
     pub when: Option<plan::Template>,
+}
+
+/// Where such a line goes.
+pub enum LogEnd {
+    /// A target that is always open.
+    Open(LogRoute),
+    /// A file whose path is made for each session.
+    Made(plan::Template, plan::host::KeepOpen),
 }
 
 /// One worker's things.
@@ -80,17 +88,19 @@ pub struct Local {
     /// Room for one datagram.
     datagram: RefCell<Vec<u8>>,
     targets: content::Targets,
+    names: pool::Names,
 }
 
 impl Local {
     /// A worker's things.
-    pub fn new(worker: Worker, log: LogQueue, zone: Arc<Zone>) -> Rc<Local> {
+    pub fn new(worker: Worker, log: LogQueue, zone: Arc<Zone>, names: pool::Names) -> Rc<Local> {
         Rc::new(Local {
             worker,
             log: RefCell::new(log),
             clock: LogClock::new(zone),
             datagram: RefCell::default(),
             targets: content::Targets::default(),
+            names,
         })
     }
 }

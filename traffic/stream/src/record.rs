@@ -3,9 +3,12 @@
 use crate::attempt::Line;
 use crate::scene::Scene;
 use crate::session::Session;
-use crate::{Local, Site};
+use crate::{Local, LogEnd, Site};
 use plan::{LogFormat, Severity};
 use pool::{Outcome, Pool, Server};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 use tasks::clock;
 use telemetry::{Cause, FlowCell, Record, Timers};
@@ -142,12 +145,22 @@ impl Session {
         if self.site.access_logs.is_empty() {
             return;
         }
-        let (record, scene) = (self.as_record(), Scene { session: self, over: true });
+        let scene = Scene { session: self, over: true };
         for log in &self.site.access_logs {
-            let unwanted = log.when.as_ref().is_some_and(|when| matches!(&*when.text(&scene), b"" | b"0"));
-            if !unwanted {
-                let queue = self.local.log.borrow();
-                queue.write(&log.route, Severity::Info, |out| log.line.write(&record, &scene, out));
+            if log.when.as_ref().is_some_and(|when| matches!(&*when.text(&scene), b"" | b"0")) {
+                continue;
+            }
+            let queue = self.local.log.borrow();
+            match &log.target {
+                // Most severe: a syslog target lowers it to what it was told.
+                LogEnd::Open(route) => {
+                    queue.write(route, Severity::Emergency, |out| log.line.write(&scene, out));
+                }
+                LogEnd::Made(path, keep) => {
+                    if let Some(path) = made(path.text(&scene)) {
+                        queue.append(path, *keep, log.line.text(&scene));
+                    }
+                }
             }
         }
     }
@@ -230,6 +243,16 @@ impl Session {
         };
         [who, when, b'-', b'-']
     }
+}
+
+/// Longest path that a session may make.
+const LONGEST: usize = 4096;
+
+/// The path of a file that a session makes. What the client sent must not lead out of the folder.
+fn made(path: Vec<u8>) -> Option<PathBuf> {
+    let usable = !path.is_empty() && path.len() <= LONGEST && !path.contains(&0);
+    let path = usable.then(|| PathBuf::from(OsString::from_vec(path)))?;
+    (!path.components().any(|part| part == Component::ParentDir)).then_some(path)
 }
 
 fn millis(from: Option<Duration>, to: Option<Duration>) -> Option<u64> {

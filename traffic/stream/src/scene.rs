@@ -183,6 +183,9 @@ fn early_value<'b>(fetch: &EarlyFetch, bytes: &'b [u8]) -> Option<Value<'b>> {
     if let EarlyFetch::Payload { .. } | EarlyFetch::Counted { .. } = fetch {
         return fetch.slice(bytes).map(Value::text);
     }
+    if let EarlyFetch::HelloProtocol = fetch {
+        return wire::hello::protocol(bytes).ok().map(|name| Value::text(name.as_bytes()));
+    }
     let hello = wire::hello::parse(bytes).ok()?;
     Some(match fetch {
         EarlyFetch::HelloKind => Value::Int(if hello.kind == HelloKind::Client { 1 } else { 2 }),
@@ -196,6 +199,7 @@ fn early_value<'b>(fetch: &EarlyFetch, bytes: &'b [u8]) -> Option<Value<'b>> {
             Some(_) => 2,
         }),
         EarlyFetch::HelloCurves => Value::Bool(hello.curves),
+        EarlyFetch::HelloProtocol => return None,
         EarlyFetch::Payload { .. } | EarlyFetch::Counted { .. } | EarlyFetch::RdpCookie(_) => return None,
     })
 }

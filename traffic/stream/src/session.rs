@@ -172,7 +172,7 @@ async fn open(session: &mut Session) -> Result<Opened, Cause> {
             return content::answer(session, text).await.map(|()| Opened::Served);
         }
     }
-    let pool = content::pool(session)?;
+    let pool = content::pool(session).await?;
     session.pool = Some(Arc::clone(&pool));
     session.ticket.seat().at_pool(pool.plan.id);
     pool.stats.at(session.local.worker.index).sessions.add(1);

@@ -154,7 +154,7 @@ fn start(setup: Setup, servers: Vec<TcpListener>, log: std::path::PathBuf) -> Wo
         log_process: Arc::new(LogProcess::default()),
         plan: site,
     });
-    let local = Local::new(worker.clone(), hub.queue(), hub.zone());
+    let local = Local::new(worker.clone(), hub.queue(), hub.zone(), pool::Names::default());
     let (sessions, news) = (Rc::<RefCell<VecDeque<_>>>::default(), Rc::<Notify>::default());
     let (kept, told) = (Rc::clone(&sessions), Rc::clone(&news));
     let socket = Arc::new(listener::bind(&bind, "front").unwrap());

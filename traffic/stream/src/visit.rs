@@ -81,6 +81,7 @@ impl Scene<'_> {
             F::UnixTime => seconds_us(wall_us()),
             F::TimeLocal => Value::owned(self.time_local()),
             F::TimeIso => Value::owned(self.time_iso()),
+            F::Version => Value::text(b"1.31.5"),
             F::Status => Value::owned(format!("{:03}", status(session))),
             F::BytesSent => Value::Int(session.bytes_out as i64),
             F::BytesReceived => Value::Int((session.bytes_in + session.unmoved()) as i64),

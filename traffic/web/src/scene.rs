@@ -165,7 +165,11 @@ impl Scene<'_> {
             // Multi-valued ones, and those that expressions answer themselves.
             Fetch::Header(_) | Fetch::ResponseHeader(_) | Fetch::Cookie(_) | Fetch::Record(_) => return None,
             Fetch::QueryParameter(_) | Fetch::Parameter(_) => return None,
-            Fetch::Constant(_) | Fetch::Holds(_) | Fetch::Map(_) | Fetch::Otherwise(..) => return None,
+            Fetch::Constant(_)
+            | Fetch::Holds(_)
+            | Fetch::Map(_)
+            | Fetch::Otherwise(..)
+            | Fetch::Either(..) => return None,
             Fetch::Visit(_) | Fetch::Computed(_) => return None,
         })
     }

@@ -813,7 +813,7 @@ fn fetch(fetch: &Fetch, writer: &mut Writer) -> String {
             writer.unsaid("the time in parts of a second");
             String::new()
         }
-        Fetch::Otherwise(..) => {
+        Fetch::Otherwise(..) | Fetch::Either(..) => {
             writer.unsaid("a value with another one when it is missing");
             String::new()
         }

@@ -7,7 +7,11 @@ use super::writer::Writer;
 use super::yaml::{Kind, Node};
 use plan::host::{AccessRule, AccessWho};
 use plan::network::Networks;
-use plan::stream::{Content, Datagrams, NextServer, Preread, StreamSettings, Trusted};
+use plan::stream::{Asked, Content, Datagrams, NextServer, Preread, StreamSettings, Trusted};
+use std::time::Duration;
+
+/// Patience with name servers that is left out.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Fieldset for StreamSettings {
     fn blank() -> StreamSettings {
@@ -26,6 +30,7 @@ impl Fieldset for StreamSettings {
             real_ip_from,
             connect_timeout,
             silence,
+            resolver,
             next,
             half_close,
             send_proxy,
@@ -60,6 +65,7 @@ impl Fieldset for StreamSettings {
         f.option("real_ip_from", real_ip_from);
         f.value("connect_timeout", connect_timeout, &usual.connect_timeout);
         f.value("silence", silence, &usual.silence);
+        f.option("resolver", resolver);
         f.value("next_server", next, &usual.next);
         f.flag("half_close", half_close);
         f.option("send_proxy", send_proxy);
@@ -83,6 +89,18 @@ impl Fieldset for Trusted {
         let Trusted { networks, unix } = self;
         f.value("networks", networks, &Networks::default());
         f.flag("unix", unix);
+    }
+}
+
+impl Fieldset for Asked {
+    fn blank() -> Asked {
+        Asked { group: String::new(), patience: PATIENCE }
+    }
+
+    fn fields(&mut self, f: &mut Fields<'_, '_>) {
+        let Asked { group, patience } = self;
+        f.required("group", group);
+        f.value("patience", patience, &PATIENCE);
     }
 }
 

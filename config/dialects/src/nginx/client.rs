@@ -98,6 +98,7 @@ mod tests {
             sources: &crate::NoSources,
             prefix: "/p".into(),
             folder: "/p".into(),
+            error_log: None,
             told: Told::default(),
         };
         let (heads, keep) = {

@@ -459,6 +459,7 @@ mod tests {
             sources: &Nothing,
             prefix: PathBuf::new(),
             folder: PathBuf::new(),
+            error_log: None,
             told: Told::default(),
         };
         let scope = Scope::new(&tree.directives, &ground);

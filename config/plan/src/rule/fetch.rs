@@ -119,6 +119,8 @@ pub enum Fetch {
     DateParts(i64, i64),
     /// What an expression gives; the value behind it when that gives nothing.
     Otherwise(Box<Expr>, Value<'static>),
+    /// What an expression gives; without a value what the other one gives.
+    Either(Box<Expr>, Box<Expr>),
     /// A template looked up in a table: the first entry that matches (nginx `map`, HAProxy maps).
     Map(Arc<MapTable>),
     /// A field of the finished request, for logs.
@@ -318,6 +320,12 @@ impl Expr {
             }
             Fetch::Map(table) => table.look_up(facts, &mut converted),
             Fetch::Computed(computed) => computed.each(facts, &mut converted),
+            Fetch::Either(expr, other) => match expr.value(facts) {
+                Some(value) => {
+                    let _ = converted(value);
+                }
+                None => other.each(facts, &mut converted),
+            },
             Fetch::Otherwise(expr, other) => match expr.value(facts) {
                 Some(value) => {
                     let _ = converted(value);

@@ -105,6 +105,8 @@ pub enum EarlyFetch {
     HelloKind,
     /// Version of the greeting: major * 65536 + minor.
     HelloVersion,
+    /// The newest protocol that the greeting offers: `TLSv1.3`, `TLSv1.2`, …, `SSLv3`.
+    HelloProtocol,
     /// Name of the server that the greeting asks for.
     HelloServerName,
     /// Protocols that the greeting offers, with commas.

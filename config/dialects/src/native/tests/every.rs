@@ -264,6 +264,7 @@ fn stream() -> StreamSettings {
         real_ip_from: Some(Trusted { networks: networks(&["10.0.0.0/8"]), unix: true }),
         connect_timeout: Duration::from_secs(3),
         silence: Duration::from_millis(1500),
+        resolver: Some(plan::stream::Asked { group: "dns".into(), patience: Duration::from_secs(2) }),
         next: NextServer { on: false, tries: Some(2), time: seconds(4), datagrams: true },
         half_close: true,
         send_proxy: Some(ProxyVersion::V2),

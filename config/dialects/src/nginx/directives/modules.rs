@@ -77,29 +77,29 @@ const MODULES: &[Module] = &[
     optional("http_v3", false),
     optional("http_xslt", false),
     // stream
-    usual("stream_access", false),
-    usual("stream_geo", false),
-    usual("stream_limit_conn", false),
-    usual("stream_map", false),
+    usual("stream_access", true),
+    usual("stream_geo", true),
+    usual("stream_limit_conn", true),
+    usual("stream_map", true),
     usual("stream_pass", false),
-    usual("stream_return", false),
-    usual("stream_set", false),
-    usual("stream_split_clients", false),
-    usual("stream_upstream_hash", false),
-    usual("stream_upstream_least_conn", false),
+    usual("stream_return", true),
+    usual("stream_set", true),
+    usual("stream_split_clients", true),
+    usual("stream_upstream_hash", true),
+    usual("stream_upstream_least_conn", true),
     usual("stream_upstream_least_time", false),
-    usual("stream_upstream_random", false),
-    usual("stream_upstream_zone", false),
+    usual("stream_upstream_random", true),
+    usual("stream_upstream_zone", true),
     optional("stream_geoip", false),
-    optional("stream_realip", false),
+    optional("stream_realip", true),
     optional("stream_ssl", false),
-    optional("stream_ssl_preread", false),
+    optional("stream_ssl_preread", true),
 ];
 
 /// `http {}` is served.
 const HTTP: bool = true;
 /// `stream {}` is served.
-const STREAM: bool = false;
+const STREAM: bool = true;
 /// Answers of servers can be cached.
 const CACHE: bool = false;
 

@@ -4,6 +4,7 @@ use super::super::scope::Scope;
 use super::super::tree::Directive;
 use super::super::values;
 use super::Http;
+use super::variables::Variables;
 use plan::limit::{ConnectionLimit, ConnectionZone, Limits, RateZone, Refusal, RequestLimit, ZoneKey};
 use plan::{Draft, Problem, Severity};
 use std::sync::Arc;
@@ -46,7 +47,12 @@ fn rate_zone(directive: &Directive, http: &Http<'_>, draft: &Draft) -> Result<Ra
     if let Some(before) = draft.rate_zones.iter().find(|before| &*before.name == name) {
         return Err(taken(directive, name, &before.key));
     }
-    Ok(RateZone { name: name.into(), place: directive.place.clone(), key: key(directive, http, size)?, rate })
+    Ok(RateZone {
+        name: name.into(),
+        place: directive.place.clone(),
+        key: key(directive, &http.variables, size)?,
+        rate,
+    })
 }
 
 /// `limit_conn_zone KEY zone=NAME:SIZE`.
@@ -57,20 +63,31 @@ fn connection_zone(directive: &Directive, http: &Http<'_>, draft: &Draft) -> Res
     if let Some(before) = draft.connection_zones.iter().find(|before| &*before.name == name) {
         return Err(taken(directive, name, &before.key));
     }
-    Ok(ConnectionZone { name: name.into(), place: directive.place.clone(), key: key(directive, http, size)? })
+    Ok(ConnectionZone {
+        name: name.into(),
+        place: directive.place.clone(),
+        key: key(directive, &http.variables, size)?,
+    })
 }
 
-fn key(directive: &Directive, http: &Http<'_>, size: u64) -> Result<ZoneKey, Problem> {
+pub(in super::super) fn key(
+    directive: &Directive,
+    variables: &Variables<'_>,
+    size: u64,
+) -> Result<ZoneKey, Problem> {
     let said = directive.argument(0);
-    Ok(ZoneKey { template: http.variables.template(directive, said)?, said: said.into(), size })
+    Ok(ZoneKey { template: variables.template(directive, said)?, said: said.into(), size })
 }
 
-fn taken(directive: &Directive, name: &str, key: &ZoneKey) -> Problem {
+pub(in super::super) fn taken(directive: &Directive, name: &str, key: &ZoneKey) -> Problem {
     directive.problem(format!("{} \"{name}\" is already bound to key \"{}\"", directive.name, key.said))
 }
 
 /// `NAME:SIZE`.
-pub(super) fn name_and_size<'d>(directive: &Directive, said: &'d str) -> Result<(&'d str, u64), Problem> {
+pub(in super::super) fn name_and_size<'d>(
+    directive: &Directive,
+    said: &'d str,
+) -> Result<(&'d str, u64), Problem> {
     let parts = said.split_once(':').filter(|(name, _)| !name.is_empty());
     let (name, size) = parts.ok_or_else(|| directive.problem(format!("invalid zone size \"{said}\"")))?;
     let size =
@@ -163,7 +180,7 @@ fn connections(scope: &Scope<'_>, http: &Http<'_>) -> Vec<ConnectionLimit> {
 }
 
 /// `limit_conn NAME N`.
-fn connection(directive: &Directive) -> Result<ConnectionLimit, Problem> {
+pub(in super::super) fn connection(directive: &Directive) -> Result<ConnectionLimit, Problem> {
     let text = directive.argument(1);
     let most = values::number(text).filter(|n| *n > 0);
     let most = most.ok_or_else(|| directive.problem(format!("invalid number of connections \"{text}\"")))?;
@@ -174,7 +191,7 @@ fn connection(directive: &Directive) -> Result<ConnectionLimit, Problem> {
     Ok(ConnectionLimit { zone, place: directive.place.clone(), most: most as u32 })
 }
 
-fn known(directive: &Directive, zone: &str, known: bool) -> Result<(), Problem> {
+pub(in super::super) fn known(directive: &Directive, zone: &str, known: bool) -> Result<(), Problem> {
     match known {
         true => Ok(()),
         false => Err(directive
@@ -183,7 +200,7 @@ fn known(directive: &Directive, zone: &str, known: bool) -> Result<(), Problem> 
     }
 }
 
-fn refusal(scope: &Scope<'_>, [status, level, dry_run]: [&str; 3]) -> Refusal {
+pub(in super::super) fn refusal(scope: &Scope<'_>, [status, level, dry_run]: [&str; 3]) -> Refusal {
     let unsaid = Refusal::default();
     let said_status = |directive: &Directive| {
         let text = directive.argument(0);

@@ -32,7 +32,7 @@ pub(super) fn of_server<'t>(scope: &Scope<'t>, server: &'t Directive) -> Vec<Lis
 }
 
 fn read<'t>(directive: &'t Directive, scope: &Scope<'_>) -> Result<Vec<Listen<'t>>, Problem> {
-    let addresses = addresses(directive, scope)?;
+    let addresses = addresses(directive, scope, Some(80))?;
     let mut default = false;
     let mut model = Bind::new(directive.place.clone(), BindAddress::Inherited(0));
     // On Linux an IPv6 socket takes IPv4 too unless told otherwise; nginx tells it so.
@@ -69,8 +69,13 @@ fn read<'t>(directive: &'t Directive, scope: &Scope<'_>) -> Result<Vec<Listen<'t
     Ok(addresses.into_iter().map(listen).collect())
 }
 
-/// The addresses of a `listen`: a range of ports gives several, a name all that it has.
-fn addresses(directive: &Directive, scope: &Scope<'_>) -> Result<Vec<BindAddress>, Problem> {
+/// The addresses of a `listen`: a range of ports gives several, a name all that it has. `port` is that of one that names
+/// none; `None` = it must.
+pub(in super::super) fn addresses(
+    directive: &Directive,
+    scope: &Scope<'_>,
+    port: Option<u16>,
+) -> Result<Vec<BindAddress>, Problem> {
     let text = directive.argument(0);
     let wrong = |why: &str| directive.problem(format!("{why} in \"{text}\" of the \"listen\" directive"));
     if let Some(path) = text.strip_prefix("unix:") {
@@ -81,7 +86,7 @@ fn addresses(directive: &Directive, scope: &Scope<'_>) -> Result<Vec<BindAddress
     }
     let (host, ports) = split(text);
     let ports = match ports {
-        None => (80, 80),
+        None => port.map(|port| (port, port)).ok_or_else(|| wrong("no port"))?,
         Some(ports) => range(ports).ok_or_else(|| wrong("invalid port"))?,
     };
     let hosts: Vec<IpAddr> = match host {

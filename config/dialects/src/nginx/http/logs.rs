@@ -243,7 +243,7 @@ fn styled(template: Template, style: Style) -> Template {
 }
 
 /// Formats are said once, and all of them are looked at, used or not.
-pub(super) fn check_formats(scope: &Scope<'_>, variables: &Variables<'_>) {
+pub(in super::super) fn check_formats(scope: &Scope<'_>, variables: &Variables<'_>) {
     let mut names: Vec<&str> = Vec::new();
     for format in scope.own_named("log_format") {
         let name = format.argument(0);

@@ -8,15 +8,15 @@
 mod computed;
 mod delivery;
 mod host;
-mod limits;
-mod listen;
+pub(super) mod limits;
+pub(super) mod listen;
 mod location;
-mod logs;
+pub(super) mod logs;
 mod names;
 mod pcre;
 mod rewrite;
-mod settings;
-mod variables;
+pub(super) mod settings;
+pub(super) mod variables;
 
 use super::scope::Scope;
 use super::tree::Directive;

@@ -180,7 +180,7 @@ fn error_page(directive: &Directive, http: &Http<'_>) -> Result<ErrorPage, Probl
 }
 
 /// `allow` and `deny`, in order.
-fn access(scope: &Scope<'_>) -> Vec<AccessRule> {
+pub(in super::super) fn access(scope: &Scope<'_>) -> Vec<AccessRule> {
     let rules: Vec<&Directive> = scope.first_level_with(&["allow", "deny"]);
     let read = |directive: &&Directive| scope.keep(access_rule(directive));
     rules.iter().filter_map(read).collect()

@@ -6,7 +6,9 @@ use super::computed;
 use super::pcre;
 use plan::Problem;
 use plan::host::{Computed, Pattern, VariableId};
-use plan::rule::{Expr, Fact, Fetch, Piece, RecordField, Style, Template, UpstreamFact, VisitFact};
+use plan::rule::{
+    EarlyFetch, Expr, Fact, Fetch, Piece, RecordField, Style, Template, UpstreamFact, VisitFact,
+};
 use regex::bytes::RegexBuilder;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -120,7 +122,13 @@ impl<'t> Variables<'t> {
             return Ok(fetch);
         }
         if let Some(computed) = self.computed(directive, name)? {
-            return Ok(Fetch::Computed(computed));
+            let computed = Fetch::Computed(computed);
+            if !self.announced.iter().any(|known| known == name) {
+                return Ok(computed);
+            }
+            // What is set counts for more than what would be computed.
+            let set = Fetch::Visit(VisitFact::Variable(self.number(directive, name)?));
+            return Ok(Fetch::Either(Box::new(Expr::of(set)), Box::new(Expr::of(computed))));
         }
         if self.announced.iter().any(|known| known == name) {
             return Ok(Fetch::Visit(VisitFact::Variable(self.number(directive, name)?)));
@@ -259,6 +267,7 @@ const BUILTIN: &[(&str, Make)] = &[
     ("args", visit!(Arguments)),
     ("binary_remote_addr", visit!(ClientAddressBinary)),
     ("body_bytes_sent", visit!(BodyBytesSent)),
+    ("bytes_received", visit!(BytesReceived)),
     ("bytes_sent", visit!(BytesSent)),
     ("connection", visit!(Connection)),
     ("connection_requests", visit!(ConnectionRequests)),
@@ -313,6 +322,10 @@ const BUILTIN: &[(&str, Make)] = &[
     ("server_name", visit!(ServerName)),
     ("server_port", || Fetch::LocalPort),
     ("server_protocol", || Fetch::Record(RecordField::Version)),
+    ("session_time", visit!(SessionTime)),
+    ("ssl_preread_alpn_protocols", || Fetch::Early(Box::new(EarlyFetch::HelloProtocols))),
+    ("ssl_preread_protocol", || Fetch::Early(Box::new(EarlyFetch::HelloProtocol))),
+    ("ssl_preread_server_name", || Fetch::Early(Box::new(EarlyFetch::HelloServerName))),
     ("status", visit!(Status)),
     ("time_iso8601", visit!(TimeIso)),
     ("time_local", visit!(TimeLocal)),
@@ -322,9 +335,11 @@ const BUILTIN: &[(&str, Make)] = &[
     ("upstream_cache_last_modified", upstream!(CacheLastModified)),
     ("upstream_cache_status", upstream!(CacheStatus)),
     ("upstream_connect_time", upstream!(ConnectTime)),
+    ("upstream_first_byte_time", upstream!(FirstByteTime)),
     ("upstream_header_time", upstream!(HeaderTime)),
     ("upstream_response_length", upstream!(ResponseLength)),
     ("upstream_response_time", upstream!(ResponseTime)),
+    ("upstream_session_time", upstream!(SessionTime)),
     ("upstream_status", upstream!(Status)),
     ("uri", visit!(Path)),
 ];
