@@ -90,6 +90,8 @@ impl SiteState {
 /// A listening socket and the site it belongs to. The same value as long as nothing about it changes.
 pub(crate) struct Listener {
     pub bind: Arc<Bind>,
+    /// Index of the bind in the site.
+    pub index: usize,
     pub site: String,
     pub mode: Mode,
     pub socket: Arc<Socket>,
@@ -179,10 +181,12 @@ fn open_listeners(
 ) -> Vec<Arc<Listener>> {
     let mut listeners = Vec::new();
     for (site, state) in plan.sites.iter().zip(sites).filter(|(site, _)| !site.disabled) {
-        for bind in &site.binds {
-            match open_listener(site, bind, state, previous, sockets) {
+        for index in 0..site.binds.len() {
+            match open_listener(site, index, state, previous, sockets) {
                 Ok(listener) => listeners.push(listener),
-                Err(error) => problems.push(Problem::new(bind.place.clone(), error.to_string())),
+                Err(error) => {
+                    problems.push(Problem::new(site.binds[index].place.clone(), error.to_string()));
+                }
             }
         }
     }
@@ -191,14 +195,16 @@ fn open_listeners(
 
 fn open_listener(
     site: &plan::Site,
-    bind: &Bind,
+    index: usize,
     state: &Arc<SiteState>,
     previous: Option<&Cycle>,
     (opened, workers): (&Opened, usize),
 ) -> Result<Arc<Listener>, listener::BindError> {
+    let bind = &site.binds[index];
     let running: Vec<_> = previous.map(Cycle::listeners).unwrap_or_default();
     let before = || running.iter();
-    let same = before().find(|l| l.site == site.name && l.mode == site.mode && is_same(&l.bind, bind));
+    let is_there = |l: &&Arc<Listener>| l.site == site.name && l.mode == site.mode && l.index == index;
+    let same = before().find(|l| is_there(l) && is_same(&l.bind, bind));
     if let Some(listener) = same {
         return Ok(Arc::clone(listener));
     }
@@ -216,6 +222,7 @@ fn open_listener(
     };
     Ok(Arc::new(Listener {
         bind: Arc::new(bind.clone()),
+        index,
         site: site.name.clone(),
         mode: site.mode,
         socket,

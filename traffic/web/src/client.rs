@@ -275,7 +275,12 @@ impl Conn {
         let generation = self.local.generation();
         if generation != self.generation {
             self.generation = generation;
-            if let Some(site) = self.local.site(&self.site.plan.name) {
+            let Some(site) = self.local.site(&self.site.plan.name) else { return };
+            // The listener may stand at another place there; without one nobody would know its hosts.
+            let address = self.site.plan.binds.get(self.peers.bind).map(|bind| &bind.address);
+            let place = site.plan.binds.iter().position(|bind| Some(&bind.address) == address);
+            if place.is_some() || site.plan.hosts.is_none() {
+                self.peers.bind = place.unwrap_or(self.peers.bind);
                 self.site = site;
             }
         }
