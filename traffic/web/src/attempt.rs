@@ -161,8 +161,8 @@ pub(crate) struct Tries {
 }
 
 /// Why a try failed.
-struct Failure {
-    cause: Cause,
+pub(crate) struct Failure {
+    pub cause: Cause,
     /// How far the request may have come.
     reach: Reach,
     /// A response head had begun to leave, so no answer of ours may follow.
@@ -340,7 +340,7 @@ async fn acquire(
 }
 
 /// Waits in the queue while watching the client.
-async fn queue(
+pub(crate) async fn queue(
     conn: &mut Conn,
     work: &mut Workspace,
     exchange: &Exchange,
@@ -372,7 +372,7 @@ async fn queue(
 }
 
 /// The bytes that the pool's way of balancing hashes.
-fn key<'k>(
+pub(crate) fn key<'k>(
     pool: &Pool,
     scene: &'k Scene<'_>,
     memory: &'k mut [u8; 16],
@@ -425,7 +425,7 @@ fn key<'k>(
 }
 
 /// A connection to `server`: an idle one, or a new one.
-async fn connect(
+pub(crate) async fn connect(
     conn: &mut Conn,
     work: &mut Workspace,
     exchange: &mut Exchange,
@@ -657,7 +657,7 @@ async fn response_head(
     }
 }
 
-fn head_cause(kind: HeadErrorKind, bytes: &[u8]) -> Cause {
+pub(crate) fn head_cause(kind: HeadErrorKind, bytes: &[u8]) -> Cause {
     match kind {
         HeadErrorKind::TooBig => Cause::HeadTooBig,
         HeadErrorKind::FalseSwitch => Cause::Unexpected101,
@@ -893,12 +893,12 @@ async fn transfer(
 }
 
 /// True when the answer to the same request with GET would have a body. To HEAD it has none, and some servers send it.
-fn announces_body(response: &ResponseHead) -> bool {
+pub(crate) fn announces_body(response: &ResponseHead) -> bool {
     let get = http1::RequestKind { head: false, ..http1::RequestKind::default() };
     response.framing(get) != BodyFraming::None && response.framing(get) != BodyFraming::Length(0)
 }
 
-fn response_cause(error: &PumpError) -> Cause {
+pub(crate) fn response_cause(error: &PumpError) -> Cause {
     match error {
         PumpError::Invalid => Cause::BadChunk,
         PumpError::Truncated | PumpError::Source => Cause::TruncatedBody,

@@ -46,11 +46,23 @@ pub(crate) struct Pump {
 }
 
 /// Where the body comes from.
+#[derive(Clone)]
 enum Source {
     Length(u64),
     Chunked(Box<Chunked>),
     UntilClose,
     Nothing,
+}
+
+impl Source {
+    fn of(framing: BodyFraming) -> Source {
+        match framing {
+            BodyFraming::None | BodyFraming::Length(0) => Source::Nothing,
+            BodyFraming::Length(n) => Source::Length(n),
+            BodyFraming::Chunked => Source::Chunked(Box::default()),
+            BodyFraming::UntilClose => Source::UntilClose,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +71,63 @@ enum Encode {
     Chunked,
     /// Read but not written: the body of an answer to HEAD and the like.
     Drop,
+}
+
+/// Follows the framing of a body without taking anything from it, to see where it ends.
+pub(crate) struct Follow(Source);
+
+impl Follow {
+    /// From the beginning of a body.
+    #[cfg(test)]
+    pub fn new(framing: BodyFraming) -> Follow {
+        Follow(Source::of(framing))
+    }
+
+    /// True when the end of the connection is the end of the body.
+    pub fn ends_with_connection(&self) -> bool {
+        matches!(self.0, Source::UntilClose)
+    }
+
+    /// Takes note of what follows; gives how many of these bytes belong to the body when it ends with them.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, PumpError> {
+        let used = match &mut self.0 {
+            Source::Nothing => Some(0),
+            Source::UntilClose => None,
+            Source::Length(left) => {
+                let used = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= used as u64;
+                (*left == 0).then_some(used)
+            }
+            Source::Chunked(decoder) => end_of_chunks(decoder, bytes)?,
+        };
+        if used.is_some() {
+            self.0 = Source::Nothing;
+        }
+        Ok(used)
+    }
+}
+
+/// What is still missing of a body.
+pub(crate) enum Rest {
+    /// This.
+    Comes(Follow),
+    /// Nothing; perhaps there is more than it.
+    IsHere {
+        /// There is.
+        extra: bool,
+    },
+}
+
+fn end_of_chunks(decoder: &mut Chunked, bytes: &[u8]) -> Result<Option<usize>, PumpError> {
+    let mut at = 0;
+    while at < bytes.len() {
+        match decoder.next(&bytes[at..]).map_err(|_| PumpError::Invalid)? {
+            Chunk::Need { consumed } => at += consumed,
+            Chunk::Data { skip, len } => at += skip + len,
+            Chunk::End { consumed } => return Ok(Some(at + consumed)),
+        }
+    }
+    Ok(None)
 }
 
 /// One of the two ends.
@@ -85,12 +154,7 @@ impl Pump {
     /// A pump that first writes `head`, then the body.
     pub fn new(head: Vec<u8>, from: BodyFraming, to: BodyFraming) -> Pump {
         Pump {
-            source: match from {
-                BodyFraming::None | BodyFraming::Length(0) => Source::Nothing,
-                BodyFraming::Length(n) => Source::Length(n),
-                BodyFraming::Chunked => Source::Chunked(Box::default()),
-                BodyFraming::UntilClose => Source::UntilClose,
-            },
+            source: Source::of(from),
             encode: match to {
                 BodyFraming::Chunked => Encode::Chunked,
                 BodyFraming::None => Encode::Drop,
@@ -133,6 +197,17 @@ impl Pump {
     /// True when part of the body, be it only its framing, is gone from the buffer: it cannot be moved once more.
     pub fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// What its source still has to give, behind what lies in `buffer` already.
+    pub fn rest(&self, buffer: &Buffer) -> Rest {
+        let bytes = &buffer.bytes()[self.data_left..];
+        let mut follow = Follow(self.source.clone());
+        match follow.feed(bytes) {
+            Ok(None) => Rest::Comes(follow),
+            Ok(Some(used)) => Rest::IsHere { extra: used < bytes.len() },
+            Err(_) => Rest::IsHere { extra: true },
+        }
     }
 
     /// True when everything was taken from the source.

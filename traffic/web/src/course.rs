@@ -28,6 +28,7 @@ pub(crate) struct Overrides {
     tunnel: Option<Duration>,
     tries: Option<u32>,
     no_retry: bool,
+    abort_on_close: Option<bool>,
     mark: Option<u32>,
     tos: Option<u32>,
 }
@@ -72,6 +73,19 @@ impl Exchange {
     /// Only a failed connection allows another try.
     pub fn forbids_retries(&self) -> bool {
         self.course.as_deref().is_some_and(|said| said.no_retry)
+    }
+
+    /// What a location says about the course of its requests at servers.
+    pub fn say_course(&mut self, timeouts: &plan::host::ProxyTimeouts, send: Duration, abort_on_close: bool) {
+        let said = self.overrides();
+        (said.connect, said.client) = (Some(timeouts.connect), Some(send));
+        (said.server, said.tunnel) = (Some(timeouts.read), Some(timeouts.read));
+        said.abort_on_close = Some(abort_on_close);
+    }
+
+    /// Whether rules said that a client that half-closes is gone.
+    pub fn said_abort_on_close(&self) -> Option<bool> {
+        self.course.as_deref()?.abort_on_close
     }
 
     fn overrides(&mut self) -> &mut Overrides {

@@ -114,7 +114,7 @@ impl Exchange {
     /// A client that half-closes while it waits is taken as gone.
     pub fn abort_on_close(&self) -> bool {
         let pool = self.pool.as_ref().and_then(|pool| pool.plan.http.abort_on_close);
-        pool.or(self.site.plan.http.abort_on_close).unwrap_or(false)
+        self.said_abort_on_close().or(pool).or(self.site.plan.http.abort_on_close).unwrap_or(false)
     }
 
     /// True when server connections stay open after a request.

@@ -30,7 +30,7 @@ pub use proxy::{
     ProxyTimeouts, ProxyUri, Replace,
 };
 pub use settings::{
-    AccessLog, AccessRule, AccessTarget, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, Directories,
+    AccessLog, AccessRule, AccessTarget, AccessWho, AddHeader, AnswerHeaders, BasicAuth, BodyFile, Client, Directories,
     ErrorPage, ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, KeepOpen, RealIp, RealIpSource,
     Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest, TryFiles, Types,
 };

@@ -5,6 +5,7 @@ use crate::limit::Limits;
 use crate::network::Network;
 use crate::rule::Template;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub error_log: Option<u16>,
     /// A missing file is told in the error log.
     pub log_missing: bool,
+    /// Field that tells the cause of a failure at a server (`mainstay_cause_header`); empty = none.
+    pub cause_header: Box<str>,
 }
 
 /// An access log.
@@ -292,6 +295,10 @@ pub struct Client {
     pub body_max: u64,
     /// So much of a body is kept in memory.
     pub body_memory: usize,
+    /// When a body is in a file.
+    pub body_file: BodyFile,
+    /// Where such files are.
+    pub body_directory: PathBuf,
     /// Silence inside a body.
     pub body_timeout: Duration,
     /// Silence while we send.
@@ -311,6 +318,8 @@ impl Default for Client {
         Client {
             body_max: 1 << 20,
             body_memory: 16 << 10,
+            body_file: BodyFile::WhenLarge,
+            body_directory: PathBuf::from("client_body_temp"),
             body_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
             keep_alive: KeepAlive::default(),
@@ -319,6 +328,18 @@ impl Default for Client {
             reset_timed_out: false,
         }
     }
+}
+
+/// When the body of a request is in a file (nginx: `client_body_in_file_only`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFile {
+    /// When it does not fit into memory. Nobody else can open the file.
+    #[default]
+    WhenLarge,
+    /// Always; the file is removed after the request (`clean`).
+    Request,
+    /// Always; the file stays (`on`).
+    Kept,
 }
 
 /// Kept connections of clients.

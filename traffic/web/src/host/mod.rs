@@ -98,6 +98,8 @@ pub(crate) struct Visit {
     pub tried: bool,
     /// Length of a body in which no range lies that was asked for.
     pub unsatisfied: Option<u64>,
+    /// Its ways to servers.
+    pub proxy: proxy::State,
 }
 
 /// What happens next to a request.
@@ -252,6 +254,7 @@ impl Visit {
             limited: limits::Limited::default(),
             tried: false,
             unsatisfied: None,
+            proxy: proxy::State::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use plan::rule::Template;
 use std::sync::Arc;
 use std::time::Duration;
 use tasks::clock;
-use wire::http1::{BodyFraming, Keep, ResponseHead, date, reason_of};
+use wire::http1::{BodyFraming, Keep, Name, ResponseHead, date, reason_of};
 
 /// An answer of our own.
 pub(crate) struct Reply {
@@ -136,7 +136,7 @@ pub(crate) fn content_type<'s>(settings: &'s Settings, path: &[u8]) -> &'s str {
 }
 
 /// Where a redirect of ours leads, with scheme and host when wanted.
-fn location(exchange: &Exchange, to: &[u8]) -> Vec<u8> {
+pub(super) fn location(exchange: &Exchange, to: &[u8]) -> Vec<u8> {
     let Some(visit) = exchange.visit.as_deref() else { return to.to_vec() };
     let redirects = visit.location.settings.redirects;
     if !to.starts_with(b"/") || !redirects.absolute {
@@ -168,14 +168,17 @@ pub(crate) fn dress(exchange: &mut Exchange, work: &mut Workspace, conn: &Conn) 
             .set_status(if (494..=498).contains(&status) { 400 } else { status }, reason(status).as_bytes());
     }
     let status = work.response.status;
+    super::proxy::add_kept(visit, &mut work.response);
     if let Some(charset) = &settings.delivery.charset {
         ::files::types::name_charset(charset, &mut work.response.fields);
     }
-    if !settings.server.header.is_empty() {
+    if !settings.server.header.is_empty() && work.response.fields.find(Name::Server).is_none() {
         work.response.fields.append(b"Server", settings.server.header.as_bytes());
     }
     let now = conn.local.wall_us(clock::now()).div_euclid(1_000_000).max(0) as u64;
-    work.response.fields.append(b"Date", &date::format(now));
+    if work.response.fields.find(Name::Date).is_none() {
+        work.response.fields.append(b"Date", &date::format(now));
+    }
     let headers = &settings.headers;
     if let Some(expires) = headers.expires.as_ref().filter(|_| ::files::freshness::is_addable(status)) {
         let (request, zone) = (&work.request, exchange.zone_s.into());
@@ -212,13 +215,19 @@ pub(super) fn settle(
     if sent && here {
         drop_body(work);
     }
-    conn.idle_time = exchange.visit.as_deref().map(|visit| visit.location.settings.client.keep_alive.timeout);
+    let keep_alive = keep_open(conn, exchange);
     match (sent, keep) {
         (false, _) => After::Cut,
-        (true, true) => After::KeepAlive,
+        (true, true) => keep_alive,
         (true, false) if here && work.buffer.is_empty() => After::End,
         (true, false) => After::Close,
     }
+}
+
+/// The connection waits for another request, as long as the location says.
+pub(super) fn keep_open(conn: &mut Conn, exchange: &Exchange) -> After {
+    conn.idle_time = exchange.visit.as_deref().map(|visit| visit.location.settings.client.keep_alive.timeout);
+    After::KeepAlive
 }
 
 /// Whether the client's connection may serve another request.

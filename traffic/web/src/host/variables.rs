@@ -191,7 +191,7 @@ fn random_id() -> [u8; 32] {
 }
 
 /// All values of a field, joined; `_` in the name stands for `-` too.
-fn field(fields: &Fields, name: &str, with: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn field(fields: &Fields, name: &str, with: &[u8]) -> Option<Vec<u8>> {
     if !name.contains('_') {
         return joined(fields, name.as_bytes(), with);
     }
