@@ -179,6 +179,9 @@ pub(crate) fn dress(exchange: &mut Exchange, work: &mut Workspace, conn: &Conn) 
     if work.response.fields.find(Name::Date).is_none() {
         work.response.fields.append(b"Date", &date::format(now));
     }
+    if let Some(cause) = exchange.cause.filter(|_| !settings.cause_header.is_empty() && status >= 500) {
+        work.response.fields.append(settings.cause_header.as_bytes(), cause.label().as_bytes());
+    }
     let headers = &settings.headers;
     if let Some(expires) = headers.expires.as_ref().filter(|_| ::files::freshness::is_addable(status)) {
         let (request, zone) = (&work.request, exchange.zone_s.into());

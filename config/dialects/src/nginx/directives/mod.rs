@@ -203,7 +203,6 @@ const BUILD: &str = "concerns nginx's own debugging or build";
 const HASHES: &str = "tables here size themselves";
 const MEMORY: &str = "memory and buffers are managed without it";
 const SENDING: &str = "files are always sent the cheapest way the system has";
-const PATHS: &str = "bodies are kept in memory up to their limits";
 const NO_GATEWAY: &str = "there is no such gateway here, so nothing is stored for it";
 
 // What to do instead of a directive that is refused.

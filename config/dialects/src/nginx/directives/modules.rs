@@ -38,7 +38,7 @@ const MODULES: &[Module] = &[
     usual("http_map", true),
     usual("http_memcached", false),
     usual("http_mirror", false),
-    usual("http_proxy", false),
+    usual("http_proxy", true),
     usual("http_referer", false),
     usual("http_rewrite", true),
     usual("http_scgi", false),

@@ -2,7 +2,7 @@
 
 use super::super::scope::Scope;
 use super::super::tree::Directive;
-use super::{Http, rewrite, settings};
+use super::{Http, proxy, rewrite, settings};
 use plan::host::{Content, Location, Locations};
 use std::sync::Arc;
 
@@ -115,10 +115,9 @@ fn read(scope: &Scope<'_>, directive: &Directive, kind: &Kind<'_>, http: &Http<'
 
 /// What answers in a location: what its own block says; an `if` without a word of its own has that around it.
 fn content(scope: &Scope<'_>, path: Option<&str>, http: &Http<'_>) -> Content {
-    let _ = (path, http);
     match scope.own_named("stub_status").next() {
         Some(_) => Content::Counters,
-        None => Content::Files,
+        None => proxy::read(scope, path, http).map_or(Content::Files, Content::Proxy),
     }
 }
 
@@ -130,7 +129,7 @@ pub(super) fn derived(
     place: settings::Where,
     http: &Http<'_>,
 ) -> Location {
-    let own = content(scope, Some(&base.name), http);
+    let own = content(scope, None, http);
     Location {
         place: directive.place.clone(),
         content: if matches!(own, Content::Files) { base.content.clone() } else { own },

@@ -14,6 +14,7 @@ mod location;
 pub(super) mod logs;
 mod names;
 mod pcre;
+mod proxy;
 mod rewrite;
 pub(super) mod settings;
 pub(super) mod variables;

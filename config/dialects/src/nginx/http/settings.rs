@@ -5,7 +5,7 @@ use super::super::scope::Scope;
 use super::super::tree::Directive;
 use super::{Http, delivery, limits};
 use plan::host::{
-    AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, Client, ErrorPage, ErrorStatus, ErrorTarget,
+    AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, BodyFile, Client, ErrorPage, ErrorStatus, ErrorTarget,
     Expires, Fallback, RealIp, RealIpSource, Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest,
     TryFiles, Types,
 };
@@ -69,6 +69,11 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
         logs: http.logs.access_logs(scope, &http.variables).into(),
         error_log: http.logs.error_log(scope),
         log_missing: scope.flag("log_not_found", true),
+        cause_header: scope
+            .text("mainstay_cause_header")
+            .filter(|name| *name != "off")
+            .unwrap_or_default()
+            .into(),
         ..Settings::default()
     }
 }
@@ -318,6 +323,8 @@ fn client(scope: &Scope<'_>, http: &Http<'_>) -> Client {
     Client {
         body_max: scope.offset("client_max_body_size").unwrap_or(unsaid.body_max),
         body_memory: scope.size("client_body_buffer_size").map_or(unsaid.body_memory, |size| size as usize),
+        body_file: body_file(scope),
+        body_directory: scope.ground.path(scope.text("client_body_temp_path").unwrap_or("client_body_temp")),
         body_timeout: scope.time("client_body_timeout").unwrap_or(unsaid.body_timeout),
         send_timeout: scope.time("send_timeout").unwrap_or(unsaid.send_timeout),
         keep_alive: super::super::client::keep_alive(scope),
@@ -326,6 +333,14 @@ fn client(scope: &Scope<'_>, http: &Http<'_>) -> Client {
         reset_timed_out: scope.flag("reset_timedout_connection", false),
     }
 }
+
+/// `client_body_in_file_only`.
+fn body_file(scope: &Scope<'_>) -> BodyFile {
+    let choices = [("off", BodyFile::WhenLarge), ("clean", BodyFile::Request), ("on", BodyFile::Kept)];
+    let said = scope.find("client_body_in_file_only");
+    said.and_then(|directive| scope.keep(directive.choice(0, &choices))).unwrap_or_default()
+}
+
 
 /// `server_tokens`.
 fn server(scope: &Scope<'_>) -> ServerHeader {
