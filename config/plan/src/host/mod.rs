@@ -30,9 +30,9 @@ pub use proxy::{
     ProxyTimeouts, ProxyUri, Replace,
 };
 pub use settings::{
-    AccessLog, AccessRule, AccessTarget, AccessWho, AddHeader, AnswerHeaders, BasicAuth, BodyFile, Client, Directories,
-    ErrorPage, ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, KeepOpen, RealIp, RealIpSource,
-    Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest, TryFiles, Types,
+    AccessLog, AccessRule, AccessTarget, AccessWho, AddHeader, AnswerHeaders, BasicAuth, BodyFile, Client,
+    Directories, ErrorPage, ErrorStatus, ErrorTarget, Fallback, Index, KeepAlive, KeepOpen, RealIp,
+    RealIpSource, Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest, TryFiles, Types,
 };
 pub use step::{FileTest, Question, RewriteEnd, Step};
 

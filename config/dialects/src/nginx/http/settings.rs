@@ -5,9 +5,9 @@ use super::super::scope::Scope;
 use super::super::tree::Directive;
 use super::{Http, delivery, limits};
 use plan::host::{
-    AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, BodyFile, Client, ErrorPage, ErrorStatus, ErrorTarget,
-    Expires, Fallback, RealIp, RealIpSource, Redirects, Root, Satisfy, ServerHeader, Settings, Subrequest,
-    TryFiles, Types,
+    AccessRule, AccessWho, AddHeader, AnswerHeaders, BasicAuth, BodyFile, Client, ErrorPage, ErrorStatus,
+    ErrorTarget, Expires, Fallback, RealIp, RealIpSource, Redirects, Root, Satisfy, ServerHeader, Settings,
+    Subrequest, TryFiles, Types,
 };
 use plan::rule::Template;
 use plan::{Network, Problem, Site};
@@ -340,7 +340,6 @@ fn body_file(scope: &Scope<'_>) -> BodyFile {
     let said = scope.find("client_body_in_file_only");
     said.and_then(|directive| scope.keep(directive.choice(0, &choices))).unwrap_or_default()
 }
-
 
 /// `server_tokens`.
 fn server(scope: &Scope<'_>) -> ServerHeader {
