@@ -73,7 +73,12 @@ pub enum ProxyTarget {
     },
     /// A whole URL that is made for each request: `http://host[:port][/uri]`. The host is a pool, an address, or a name
     /// that is looked up.
-    Computed(Template),
+    Computed {
+        /// The URL.
+        url: Template,
+        /// Who looks names up, and how long one may take; `None` = nobody.
+        resolver: Option<(Box<str>, Duration)>,
+    },
 }
 
 /// What becomes of the path on its way to the server.

@@ -2,7 +2,7 @@
 
 use super::super::scope::Scope;
 use super::super::tree::Directive;
-use super::super::upstream;
+use super::super::{resolver, upstream};
 use super::Http;
 use plan::host::{
     CookieFlags, CookieRule, HeaderSet, NextUpstream, Proxy, ProxyBuffers, ProxyRedirect, ProxyTarget,
@@ -102,7 +102,13 @@ impl<'t> Reader<'_, 't, '_> {
 
     fn target(&self, directive: &Directive, url: &Url<'_>) -> Result<ProxyTarget, Problem> {
         let authority = match url {
-            Url::Computed(text) => return Ok(ProxyTarget::Computed(self.template(directive, text)?)),
+            Url::Computed(text) => {
+                let group = resolver::in_force(self.scope).map(String::into_boxed_str);
+                return Ok(ProxyTarget::Computed {
+                    url: self.template(directive, text)?,
+                    resolver: group.map(|group| (group, resolver::timeout(self.scope))),
+                });
+            }
             Url::Fixed { authority, .. } => *authority,
         };
         let upstreams = self.scope.all("upstream");

@@ -4,9 +4,12 @@ use crate::client::Conn;
 use crate::exchange::Exchange;
 use crate::host::{Turn, text};
 use crate::local::Workspace;
+use plan::Mode;
 use plan::host::{Proxy, ProxyTarget};
 use pool::Pool;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use telemetry::Cause;
 
 /// Where a request goes.
@@ -39,21 +42,46 @@ pub(super) async fn find(
             };
             Ok(Target { pool, name: host.as_bytes().to_vec(), port: port.as_bytes().to_vec(), uri: None })
         }
-        ProxyTarget::Computed(template) => {
-            let url = text(exchange, work, template);
+        ProxyTarget::Computed { url, resolver } => {
+            let url = text(exchange, work, url);
             let Some(parts) = Parts::of(&url) else {
                 exchange.fail(Cause::Internal);
                 return Err(Turn::Fail(500));
             };
-            let pool = std::str::from_utf8(parts.authority).ok().and_then(pool_named);
-            let Some(pool) = pool else {
-                exchange.fail(Cause::NoPool);
-                return Err(Turn::Fail(502));
+            let authority = std::str::from_utf8(parts.authority).unwrap_or_default();
+            let (host, port) = parts.host_and_port();
+            let pool = match pool_named(authority) {
+                Some(pool) => pool,
+                None => {
+                    let addresses =
+                        addresses(conn, resolver.as_ref(), host, port).await.ok_or_else(|| {
+                            exchange.fail(Cause::NoRoute);
+                            Turn::Fail(502)
+                        })?;
+                    let process = &conn.site.process;
+                    let workers = process.stats.workers.len();
+                    process.passing.pool(authority, &addresses, Mode::Http, workers)
+                }
             };
             let uri = (!parts.uri.is_empty()).then(|| parts.whole_uri());
-            Ok(Target { pool, name: parts.authority.to_vec(), port: b"80".to_vec(), uri })
+            Ok(Target { pool, name: parts.authority.to_vec(), port: port.to_string().into_bytes(), uri })
         }
     }
+}
+
+/// Addresses of a host; `None` when nobody knows it.
+async fn addresses(
+    conn: &Conn,
+    resolver: Option<&(Box<str>, Duration)>,
+    host: &str,
+    port: u16,
+) -> Option<Vec<SocketAddr>> {
+    if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Some(vec![SocketAddr::new(address, port)]);
+    }
+    let (group, patience) = resolver?;
+    let found = conn.site.process.names.lookup(group, host, *patience).await.ok()?;
+    Some(found.iter().map(|address| SocketAddr::new(*address, port)).collect())
 }
 
 /// A URL taken apart.
@@ -74,6 +102,15 @@ impl<'u> Parts<'u> {
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
         let (authority, uri) = rest.split_at(end);
         (!authority.is_empty()).then_some(Parts { authority, uri })
+    }
+
+    /// The host, in brackets when it is an IPv6 address, and its port.
+    fn host_and_port(&self) -> (&'u str, u16) {
+        let authority = std::str::from_utf8(self.authority).unwrap_or_default();
+        match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(0)),
+            _ => (authority, 80),
+        }
     }
 
     /// With a slash in front.
