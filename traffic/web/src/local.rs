@@ -149,6 +149,8 @@ pub struct Local {
     /// Zero of this worker's clock in Unix microseconds; set again every second.
     wall_zero_us: Cell<i64>,
     sites: RefCell<Arc<Sites>>,
+    /// Small files that were sent.
+    pub(crate) files: RefCell<files::Keeper>,
     generation: Cell<u64>,
     stopping: Cell<bool>,
     /// Boxed, so that taking one moves a pointer.
@@ -176,6 +178,7 @@ impl Local {
             log: RefCell::new(log),
             clock: LogClock::new(zone),
             sites: RefCell::default(),
+            files: RefCell::default(),
             generation: Cell::new(0),
             stopping: Cell::new(false),
             free: RefCell::default(),

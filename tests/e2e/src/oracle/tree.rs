@@ -31,6 +31,7 @@ pub fn make(root: &Path) {
         fs::write(root.join(name), content).unwrap();
     }
     fs::write(root.with_extension("secret"), "outside the root\n").unwrap();
+    touch(&root.with_extension("secret"), CHANGED);
     symlink("a.txt", root.join("link")).unwrap();
     symlink(root.with_extension("secret"), root.join("outside")).unwrap();
     symlink("nowhere", root.join("broken")).unwrap();

@@ -7,7 +7,8 @@ use crate::client::Conn;
 use crate::exchange::Exchange;
 use crate::local::Workspace;
 use crate::scene::Scene;
-use ::files::{Fault, Kind, Opened, gzip, listing, open, path};
+use ::files::keep::LARGEST;
+use ::files::{Facts, Fault, Kind, Opened, gzip, listing, open, path};
 use plan::Severity;
 use plan::host::{Directories, Location, Precompressed, Root, Symlinks};
 use std::ffi::OsStr;
@@ -129,12 +130,12 @@ fn file(conn: &Conn, work: &Workspace, exchange: &mut Exchange, location: &Locat
     let mut varies = false;
     if location.settings.delivery.precompressed != Precompressed::No && !posts {
         match packed(conn, work, exchange, location, &name) {
-            Packed::Here(opened) => return answer(visit, location, opened, true),
+            Packed::Here(opened) => return answer(visit, location, opened.into(), true),
             Packed::ForOthers => varies = true,
             Packed::No => {}
         }
     }
-    let opened = match open_file(exchange, work, location, &name) {
+    let opened = match source(conn, exchange, work, location, &name) {
         Ok(opened) => opened,
         Err(fault) => return failed(conn, work, exchange, "cannot be opened", &name, fault),
     };
@@ -147,6 +148,43 @@ fn file(conn: &Conn, work: &Workspace, exchange: &mut Exchange, location: &Locat
             turn => turn,
         },
     }
+}
+
+/// A file that is there: what is known of it, and its bytes.
+struct Source {
+    facts: Facts,
+    body: Body,
+}
+
+impl From<Opened> for Source {
+    fn from(opened: Opened) -> Source {
+        Source { facts: opened.facts, body: Body::file(opened.file, opened.facts.length) }
+    }
+}
+
+/// The file with this name, from memory when it is small and unchanged.
+fn source(
+    conn: &Conn,
+    exchange: &Exchange,
+    work: &Workspace,
+    location: &Location,
+    name: &[u8],
+) -> Result<Source, Fault> {
+    if location.settings.root.symlinks == Symlinks::Follow {
+        let facts = open::look(name)?;
+        if facts.kind != Kind::File {
+            return Ok(Source { facts, body: Body::default() });
+        }
+        if facts.length <= LARGEST {
+            let kept = conn.local.files.borrow().get(name, &facts).map(|bytes| (facts, bytes));
+            let now_s = conn.local.wall_us(clock::now()).div_euclid(1_000_000);
+            let kept = kept.or_else(|| conn.local.files.borrow_mut().take(name, now_s));
+            if let Some((facts, bytes)) = kept {
+                return Ok(Source { facts, body: Body::kept(bytes) });
+            }
+        }
+    }
+    open_file(exchange, work, location, name).map(Source::from)
 }
 
 /// A compressed file beside the file.
@@ -190,8 +228,8 @@ fn open_file(
 }
 
 /// The answer with an open file.
-fn answer(visit: &Visit, location: &Location, opened: Opened, is_packed: bool) -> Turn {
-    let (settings, facts) = (&location.settings, opened.facts);
+fn answer(visit: &Visit, location: &Location, source: Source, is_packed: bool) -> Turn {
+    let (settings, Source { facts, body }) = (&location.settings, source);
     let mut head = reply::head(200);
     let kind = reply::content_type(settings, &visit.path);
     if !kind.is_empty() {
@@ -204,7 +242,6 @@ fn answer(visit: &Visit, location: &Location, opened: Opened, is_packed: bool) -
     if is_packed {
         head.fields.append(b"Content-Encoding", b"gzip");
     }
-    let body = Body::file(opened.file, facts.length);
     let varies = is_packed && settings.delivery.precompressed == Precompressed::Accepted;
     Turn::Reply(Box::new(Reply { head, body, ranges: true, streamed: false, varies }))
 }
@@ -243,18 +280,13 @@ pub(super) fn real_root(exchange: &Exchange, request: &RequestHead) -> Option<Ve
 }
 
 /// The path of the request when the file, or the folder, that is tried is there.
-pub(super) fn found(
-    exchange: &Exchange,
-    work: &Workspace,
-    tried: Vec<u8>,
-    is_folder: bool,
-) -> Option<Vec<u8>> {
+pub(super) fn found(exchange: &Exchange, work: &Workspace, tried: &[u8], is_folder: bool) -> Option<Vec<u8>> {
     let visit = exchange.visit.as_deref()?;
     let root = &visit.location.settings.root;
     // With an alias what is tried counts from the alias on, also when it repeats the path of the location.
     let replaced = root.alias.filter(|alias| *alias != Root::WHOLE).unwrap_or(0);
     let own = visit.path.get(..replaced).unwrap_or_default();
-    let rest = tried.strip_prefix(own).unwrap_or(&tried);
+    let rest = tried.strip_prefix(own).unwrap_or(tried);
     let path = [own, rest].concat();
     let scene = Scene { exchange, request: &work.request, response: None };
     let name = path::of(root, &path, true, |template| template.text(&scene)).ok()?;

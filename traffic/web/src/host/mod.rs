@@ -391,7 +391,7 @@ fn tried(work: &Workspace, exchange: &mut Exchange) -> Turn {
     let Some(tries) = &location.settings.try_files else { return Turn::Content };
     for (template, is_directory) in &tries.tries {
         let path = text(exchange, work, template);
-        if let Some(path) = files::found(exchange, work, path, *is_directory) {
+        if let Some(path) = files::found(exchange, work, &path, *is_directory) {
             if let Some(visit) = exchange.visit.as_deref_mut() {
                 visit.path = path;
                 (visit.untouched, visit.tried) = (false, true);

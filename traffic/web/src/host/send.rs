@@ -50,6 +50,8 @@ pub(crate) struct Body(Vec<Part>);
 pub(crate) enum Part {
     /// Bytes in memory.
     Bytes(Vec<u8>),
+    /// A file that is kept in memory.
+    Kept(Rc<[u8]>),
     /// Bytes of a file.
     File {
         /// The file.
@@ -71,6 +73,7 @@ impl Part {
     fn length(&self) -> u64 {
         match self {
             Part::Bytes(bytes) => bytes.len() as u64,
+            Part::Kept(bytes) => bytes.len() as u64,
             Part::File { length, .. } => *length,
         }
     }
@@ -82,6 +85,11 @@ impl Body {
         Body(vec![Part::File { file: Rc::new(file), at: 0, length }])
     }
 
+    /// A file that is kept in memory.
+    pub fn kept(bytes: Rc<[u8]>) -> Body {
+        Body(vec![Part::Kept(bytes)])
+    }
+
     /// Bytes in all.
     pub fn length(&self) -> u64 {
         self.0.iter().map(Part::length).sum()
@@ -89,14 +97,16 @@ impl Body {
 
     /// One range of a body of one part.
     fn range(&self, range: &std::ops::Range<u64>) -> Part {
+        let of = |bytes: &[u8]| {
+            let (from, to) = (range.start as usize, range.end as usize);
+            Part::Bytes(bytes.get(from..to).unwrap_or_default().to_vec())
+        };
         match self.0.first() {
             Some(Part::File { file, at, .. }) => {
                 Part::File { file: Rc::clone(file), at: at + range.start, length: range.end - range.start }
             }
-            Some(Part::Bytes(bytes)) => {
-                let (from, to) = (range.start as usize, range.end as usize);
-                Part::Bytes(bytes.get(from..to).unwrap_or_default().to_vec())
-            }
+            Some(Part::Bytes(bytes)) => of(bytes),
+            Some(Part::Kept(bytes)) => of(bytes),
             None => Part::Bytes(Vec::new()),
         }
     }
@@ -315,10 +325,7 @@ async fn body(
     for part in body.0 {
         sent = sent
             && match part {
-                Part::Bytes(bytes) => {
-                    out.extend_from_slice(&bytes);
-                    true
-                }
+                Part::Bytes(_) | Part::Kept(_) => append(&part, out),
                 Part::File { file, at, length } => {
                     let head = write_all(conn, exchange, out, pacer).await;
                     out.clear();
@@ -333,6 +340,10 @@ async fn body(
 fn append(part: &Part, out: &mut Vec<u8>) -> bool {
     match part {
         Part::Bytes(bytes) => {
+            out.extend_from_slice(bytes);
+            true
+        }
+        Part::Kept(bytes) => {
             out.extend_from_slice(bytes);
             true
         }
@@ -510,11 +521,10 @@ impl Blocks<'_> {
 fn read_block(part: &Part, done: u64, block: &mut Vec<u8>) -> bool {
     let room = (part.length() - done).min(BLOCK as u64) as usize;
     block.clear();
+    let from = done as usize;
     match part {
-        Part::Bytes(bytes) => {
-            let from = done as usize;
-            block.extend_from_slice(bytes.get(from..from + room).unwrap_or_default());
-        }
+        Part::Bytes(bytes) => block.extend_from_slice(bytes.get(from..from + room).unwrap_or_default()),
+        Part::Kept(bytes) => block.extend_from_slice(bytes.get(from..from + room).unwrap_or_default()),
         Part::File { file, at, .. } => {
             block.resize(room, 0);
             let read = open::read_at(&**file, block, at + done).unwrap_or_default();
