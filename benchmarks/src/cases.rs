@@ -12,7 +12,8 @@ pub struct Case {
     pub threads: usize,
     /// Whether the program writes an access log.
     pub log: bool,
-    /// Number of rules that every request has to pass without matching one.
+    /// Number of ACLs that every request has to pass without matching one. With any, 20 rules more look at the request and
+    /// change it.
     pub rules: usize,
 }
 
@@ -82,7 +83,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "rules-200",
-        about: "as keepalive, 200 path rules that do not match",
+        about: "as keepalive, 200 ACLs that do not match and 20 rules: variables, refusals, paths, headers",
         rules: 200,
         ..KEEPALIVE
     },

@@ -61,7 +61,7 @@ fn haproxy(variant: Variant, case: &Case, ports: &Ports) -> String {
         Variant::Usual | Variant::FileLog => "",
     };
     let mode = if case.load == Load::Bulk { "tcp" } else { "http" };
-    let rules = haproxy_rules(case.rules);
+    let rules = haproxy_rules(case);
     let maxconn = room(case);
     format!(
         "global
@@ -92,11 +92,57 @@ backend servers
     )
 }
 
-fn haproxy_rules(count: usize) -> String {
-    (0..count).fold(String::new(), |mut text, n| {
-        let _ = writeln!(text, "    http-request deny if {{ path_beg /forbidden{n}/ }}");
+/// Rules that a request of the load passes; the last ones change what is sent to the server.
+const HAPROXY_EDITS: [&str; 20] = [
+    "set-var(txn.path) path,lower",
+    "set-var(txn.agent) req.hdr(user-agent),lower",
+    "set-var(txn.host) req.hdr(host),field(1,:)",
+    "set-var(txn.client) src",
+    "deny if { var(txn.agent) -m beg badbot }",
+    "deny if { method POST } { path_beg /readonly/ }",
+    "deny if { src 10.9.0.0/16 192.0.2.0/24 }",
+    "deny if { hdr_cnt(cookie) gt 10 }",
+    "replace-path /old/(.*) /new/\\1 if { path_beg /old/ }",
+    "replace-path /v1/(.*) /v2/\\1 if { path_beg /v1/ }",
+    "del-header X-Forwarded-For",
+    "del-header X-Real-IP",
+    "del-header X-Internal",
+    "del-header Proxy",
+    "set-header X-Forwarded-Proto http",
+    "set-header X-Forwarded-Host %[var(txn.host)]",
+    "set-header X-Real-IP %[var(txn.client)]",
+    "set-header X-Path %[var(txn.path)]",
+    "set-header X-Port %[dst_port]",
+    "set-header X-Request-Start t=%[date]",
+];
+
+/// The same for nginx, as far as it has words for it.
+const NGINX_EDITS: [&str; 13] = [
+    "set $agent $http_user_agent;",
+    "set $client $remote_addr;",
+    "if ($agent ~* ^badbot) { return 403; }",
+    "if ($remote_addr ~ ^(10\\.9|192\\.0\\.2)\\.) { return 403; }",
+    "rewrite ^/old/(.*) /new/$1;",
+    "rewrite ^/v1/(.*) /v2/$1;",
+    "proxy_set_header X-Internal \"\";",
+    "proxy_set_header Proxy \"\";",
+    "proxy_set_header X-Forwarded-Proto http;",
+    "proxy_set_header X-Forwarded-Host $host;",
+    "proxy_set_header X-Real-IP $client;",
+    "proxy_set_header X-Path $uri;",
+    "proxy_set_header X-Request-Start t=$msec;",
+];
+
+fn haproxy_rules(case: &Case) -> String {
+    let mut text = (0..case.rules).fold(String::new(), |mut text, n| {
+        let _ = writeln!(text, "    acl forbidden{n} path_beg /forbidden{n}/");
+        let _ = writeln!(text, "    http-request deny if forbidden{n}");
         text
-    })
+    });
+    if case.rules > 0 {
+        HAPROXY_EDITS.iter().for_each(|edit| text.push_str(&format!("    http-request {edit}\n")));
+    }
+    text
 }
 
 fn haproxy_servers(case: &Case, ports: &Ports) -> String {
@@ -151,6 +197,7 @@ fn nginx_http(variant: Variant, case: &Case, ports: &Ports, dir: &Path) -> Strin
         let _ = writeln!(text, "        location ^~ /forbidden{n}/ {{ return 403; }}");
         text
     });
+    let edits = if case.rules > 0 { NGINX_EDITS.join("\n            ") } else { String::new() };
     format!(
         "http {{
     access_log {log};
@@ -172,6 +219,7 @@ fn nginx_http(variant: Variant, case: &Case, ports: &Ports, dir: &Path) -> Strin
             proxy_pass http://servers;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
+            {edits}
         }}
 {rules}    }}
     server {{
