@@ -13,7 +13,7 @@ use telemetry::Cause;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, UdpSocket, UnixStream};
 
-/// A connection to a server.
+/// A connection to a server. Handed on in a box: it goes from hand to hand with every request.
 #[derive(Debug)]
 pub struct Connection {
     /// The bytes.
@@ -70,7 +70,7 @@ impl std::error::Error for ConnectError {
 }
 
 /// Connects to a server and sends `proxy_header` (nothing when empty). Drop the future to give up.
-pub async fn connect(server: &Arc<Server>, proxy_header: &[u8]) -> Result<Connection, ConnectError> {
+pub async fn connect(server: &Arc<Server>, proxy_header: &[u8]) -> Result<Box<Connection>, ConnectError> {
     connect_for(server, None, proxy_header).await
 }
 
@@ -97,7 +97,7 @@ pub async fn connect_for(
     server: &Arc<Server>,
     destination: Option<SocketAddr>,
     proxy_header: &[u8],
-) -> Result<Connection, ConnectError> {
+) -> Result<Box<Connection>, ConnectError> {
     connect_as(server, destination, proxy_header, Manner::of(server)).await
 }
 
@@ -107,7 +107,7 @@ pub async fn connect_as(
     destination: Option<SocketAddr>,
     proxy_header: &[u8],
     manner: Manner,
-) -> Result<Connection, ConnectError> {
+) -> Result<Box<Connection>, ConnectError> {
     let endpoint = server.endpoint_for(destination).ok_or_else(no_destination)?;
     let mut stream = open(&endpoint, manner).await.map_err(classify)?;
     if !proxy_header.is_empty() {
@@ -120,7 +120,7 @@ pub async fn connect_as(
     // One that leads where this client wanted to go must never serve another client.
     let private = server.follows_client();
     let local_address = stream.tcp().and_then(|tcp| tcp.local_addr().ok());
-    Ok(Connection {
+    Ok(Box::new(Connection {
         local_address,
         stream,
         server,
@@ -132,7 +132,7 @@ pub async fn connect_as(
         idle_since: Duration::ZERO,
         distrusted: None,
         mark: None,
-    })
+    }))
 }
 
 /// A socket for datagrams to and from a server, and where it leads. What a server refuses is told by a later call.

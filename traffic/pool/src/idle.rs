@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use plan::pool::Reuse;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,19 +37,40 @@ impl Default for IdleLimits {
 #[derive(Debug, Default)]
 pub struct Idle {
     limits: IdleLimits,
-    shelves: HashMap<u32, Shelf>,
+    /// By uid of the server. An empty one stays until the next look at all of them.
+    shelves: HashMap<u32, Shelf, BuildHasherDefault<ByNumber>>,
     /// Connections that belong to one client, by uid of the server and id of the client.
-    private: HashMap<(u32, u64), Connection>,
+    private: HashMap<(u32, u64), Box<Connection>>,
     total: usize,
+}
+
+/// Spreads numbers that we gave out ourselves, so nobody can choose them to collide. The usual hash costs more than
+/// the rest of a visit here.
+#[derive(Debug, Default)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, 6.4).
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Shared connections to one server, the one used last at the back.
 #[derive(Debug, Default)]
 struct Shelf {
     /// Used by one client so far: it may break with the first reuse.
-    fresh: VecDeque<Connection>,
+    fresh: VecDeque<Box<Connection>>,
     /// Reused at least once without trouble.
-    proven: VecDeque<Connection>,
+    proven: VecDeque<Box<Connection>>,
 }
 
 impl Shelf {
@@ -66,12 +88,12 @@ impl Shelf {
         first.map(|connection| connection.idle_since).min().unwrap_or(Duration::MAX)
     }
 
-    fn lists(&mut self) -> [&mut VecDeque<Connection>; 2] {
+    fn lists(&mut self) -> [&mut VecDeque<Box<Connection>>; 2] {
         [&mut self.proven, &mut self.fresh]
     }
 
     fn retain(&mut self, keep: impl Fn(&Connection) -> bool) {
-        self.lists().into_iter().for_each(|list| list.retain(&keep));
+        self.lists().into_iter().for_each(|list| list.retain(|connection| keep(connection)));
     }
 }
 
@@ -89,7 +111,7 @@ impl Idle {
         client: u64,
         reuse: Reuse,
         first_request: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         if let Some(own) = self.take_own(server, client) {
             return Some(own);
         }
@@ -102,7 +124,7 @@ impl Idle {
         client: u64,
         reuse: Reuse,
         first_request: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         let shelf = self.shelves.get_mut(&server.uid)?;
         let before = shelf.len();
         let taken = match (reuse, first_request) {
@@ -113,16 +135,13 @@ impl Idle {
             }
         };
         self.total -= before - shelf.len();
-        if shelf.len() == 0 {
-            self.shelves.remove(&server.uid);
-        }
         taken
     }
 
     /// Keeps a connection whose request was sent and whose answer was read completely (otherwise the caller
     /// drops it). Under [`Reuse::Never`] it stays its owner's. Where the server has a limit of its own, those beyond it are
     /// closed; else the oldest one goes when there are too many.
-    pub fn put(&mut self, connection: Connection, reuse: Reuse) {
+    pub fn put(&mut self, connection: Box<Connection>, reuse: Reuse) {
         let mut connection = connection;
         if is_worn(&connection) || !is_sound(&connection, &connection.server) {
             return;
@@ -186,7 +205,7 @@ impl Idle {
         self.total == 0
     }
 
-    fn take_own(&mut self, server: &Server, client: u64) -> Option<Connection> {
+    fn take_own(&mut self, server: &Server, client: u64) -> Option<Box<Connection>> {
         if self.private.is_empty() {
             return None;
         }
@@ -195,7 +214,7 @@ impl Idle {
         is_sound(&own, server).then(|| used_by(own, client))
     }
 
-    fn put_own(&mut self, connection: Connection) {
+    fn put_own(&mut self, connection: Box<Connection>) {
         let key = (connection.server.uid, connection.owner);
         if self.private.insert(key, connection).is_none() {
             self.total += 1;
@@ -243,7 +262,7 @@ impl Idle {
 }
 
 /// The one used last: it is the least likely to be closed, and the others may grow old and go.
-fn newest(list: &mut VecDeque<Connection>, server: &Server, client: u64) -> Option<Connection> {
+fn newest(list: &mut VecDeque<Box<Connection>>, server: &Server, client: u64) -> Option<Box<Connection>> {
     let mut at = list.len();
     while at > 0 {
         at -= 1;
@@ -268,7 +287,7 @@ fn is_on_probation(connection: &Connection, client: u64) -> bool {
 }
 
 fn drop_oldest(shelf: &mut Shelf) {
-    let age = |list: &VecDeque<Connection>| list.front().map_or(Duration::MAX, |c| c.idle_since);
+    let age = |list: &VecDeque<Box<Connection>>| list.front().map_or(Duration::MAX, |c| c.idle_since);
     let older = if age(&shelf.fresh) <= age(&shelf.proven) { &mut shelf.fresh } else { &mut shelf.proven };
     older.pop_front();
 }
@@ -298,7 +317,7 @@ impl IdleRooms {
         client: u64,
         reuse: Reuse,
         first_request: bool,
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         let own = self.room(worker).take(server, client, reuse, first_request);
         if own.is_some() || reuse == Reuse::Never || !may_borrow(server) {
             return own;
@@ -320,9 +339,10 @@ fn may_borrow(server: &Server) -> bool {
 }
 
 /// The same connection, watched by the runtime of the caller; `None` when its server has closed.
-fn moved_here(connection: Connection) -> Option<Connection> {
+fn moved_here(connection: Box<Connection>) -> Option<Box<Connection>> {
+    let connection = *connection;
     let stream = connection.stream.move_here().ok().flatten()?;
-    Some(Connection { stream, ..connection })
+    Some(Box::new(Connection { stream, ..connection }))
 }
 
 /// Counts an idle connection of a server as long as it lives. Only where the plan has a number to compare with.
@@ -369,7 +389,7 @@ fn is_stale(connection: &Connection) -> bool {
     connection.server.keep.is_some_and(|keep| idle() >= keep.idle)
 }
 
-fn used_by(mut connection: Connection, client: u64) -> Connection {
+fn used_by(mut connection: Box<Connection>, client: u64) -> Box<Connection> {
     connection.mark = None;
     connection.distrusted = None;
     connection.uses += 1;

@@ -33,7 +33,7 @@ impl Site {
     }
 
     /// A connection used by `client`, and its other end.
-    async fn connection(&self, client: u64) -> (Connection, TcpStream) {
+    async fn connection(&self, client: u64) -> (Box<Connection>, TcpStream) {
         let (made, accepted) = tokio::join!(connect(&self.server, b""), self.listener.accept());
         let mut made = made.unwrap();
         made.owner = client;

@@ -430,8 +430,7 @@ pub(crate) async fn connect(
     work: &mut Workspace,
     exchange: &mut Exchange,
     server: &Arc<Server>,
-) -> Result<Connection, Failure> {
-    let pool = exchange.pool.clone();
+) -> Result<Box<Connection>, Failure> {
     let reuse = exchange.reuse();
     // On the very first request of a client the connection may be private (see `plan::pool::Reuse`).
     let first = exchange.number == 1;
@@ -447,7 +446,8 @@ pub(crate) async fn connect(
     }
     let header = proxy_header(server, exchange);
     let said = exchange.said_timeout(TimeoutKind::Connect);
-    conn.deadline.set(said.or_else(|| pool.as_ref().and_then(|pool| pool.plan.timeouts.connect)));
+    let usual = || exchange.pool.as_ref().and_then(|pool| pool.plan.timeouts.connect);
+    conn.deadline.set(said.or_else(usual));
     server.stats.at(conn.local.worker.index).connects.add(1);
     let mut connecting = std::pin::pin!(pool::connect_for(server, exchange.local.ip(), &header));
     let mut watch = ClientWatch::new(exchange.abort_on_close());
@@ -492,7 +492,7 @@ fn proxy_header(server: &Server, exchange: &Exchange) -> Vec<u8> {
 
 /// The server's side of one try.
 struct Line {
-    connection: Connection,
+    connection: Box<Connection>,
     buffer: Buffer,
     /// Moves the request.
     up: Pump,
@@ -506,7 +506,7 @@ async fn at_server(
     conn: &mut Conn,
     work: &mut Workspace,
     exchange: &mut Exchange,
-    connection: Connection,
+    connection: Box<Connection>,
     tries: &Tries,
 ) -> Result<After, Failure> {
     let reused = connection.uses > 1;
@@ -527,7 +527,7 @@ async fn at_server(
 }
 
 /// Writes the head (and a body that is here already) into a pump.
-fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Connection) -> Line {
+fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Box<Connection>) -> Line {
     let mut out = std::mem::take(&mut work.out);
     out.clear();
     let edit = RequestEdit {
@@ -556,15 +556,15 @@ fn send(conn: &Conn, work: &mut Workspace, exchange: &Exchange, connection: Conn
     };
     out.extend_from_slice(&work.buffer.bytes()[..held]);
     let rest = if held > 0 { BodyFraming::None } else { framing };
-    let squeezer = exchange.squeeze_request.map(|coding| Squeezer::new(coding, exchange.site.compression));
-    let sent = if squeezer.is_some() { BodyFraming::Chunked } else { rest };
-    Line {
-        connection,
-        buffer: conn.local.worker.buffers.take(),
-        up: Pump::new(out, rest, sent).squeezing(squeezer),
-        held,
-        up_failed: false,
-    }
+    let up = match exchange.squeeze_request {
+        None => Pump::new(out, rest, rest),
+        Some(coding) => {
+            let mut up = Pump::new(out, rest, BodyFraming::Chunked);
+            up.squeeze(Box::new(Squeezer::new(coding, exchange.site.compression)));
+            up
+        }
+    };
+    Line { connection, buffer: conn.local.worker.buffers.take(), up, held, up_failed: false }
 }
 
 /// Waits for the answer and passes it on; true when the server connection may serve again.
@@ -801,7 +801,10 @@ async fn respond(
         exchange.log_early(conn, work, out.len() as u64);
     }
     let server_keeps = work.response.keep_alive() && received != BodyFraming::UntilClose;
-    let mut down = Pump::new(out, received, sent).squeezing(squeezer);
+    let mut down = Pump::new(out, received, sent);
+    if let Some(squeezer) = squeezer {
+        down.squeeze(squeezer);
+    }
     let outcome = transfer(conn, work, exchange, line, &mut down).await;
     conn.deadline.watch(None);
     exchange.bytes_out += down.written;

@@ -175,11 +175,10 @@ impl Pump {
         .begin()
     }
 
-    /// The same pump, compressing. Only for chunks, and before it is polled.
-    pub fn squeezing(mut self, squeezer: Option<Squeezer>) -> Pump {
-        debug_assert!(squeezer.is_none() || self.encode == Encode::Chunked && !self.begun);
-        self.squeezer = squeezer.filter(|_| !self.ended).map(Box::new);
-        self
+    /// From here on it compresses. Only for chunks, and before it is polled.
+    pub fn squeeze(&mut self, squeezer: Box<Squeezer>) {
+        debug_assert!(self.encode == Encode::Chunked && !self.begun);
+        self.squeezer = Some(squeezer).filter(|_| !self.ended);
     }
 
     /// True when it compresses.

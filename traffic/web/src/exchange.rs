@@ -284,7 +284,9 @@ impl Exchange {
         for (captures, count) in
             [(&mut self.request_captures, request), (&mut self.response_captures, response)]
         {
-            captures.resize(captures.len().max(count), None);
+            if captures.len() < count {
+                captures.resize(count, None);
+            }
         }
     }
 

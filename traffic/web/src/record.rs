@@ -87,7 +87,7 @@ impl Exchange {
     }
 
     /// The server connection is free: kept for the next request, or closed.
-    pub fn release(&self, conn: &Conn, connection: Connection, reusable: bool) {
+    pub fn release(&self, conn: &Conn, connection: Box<Connection>, reusable: bool) {
         if reusable && !conn.local.is_stopping() && connection.server.is_up() {
             conn.local.idle.room(conn.local.worker.index).put(connection, self.reuse());
         }

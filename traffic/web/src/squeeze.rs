@@ -121,7 +121,7 @@ pub(crate) fn of_response(
     request: &RequestHead,
     response: &mut ResponseHead,
     now: Duration,
-) -> Option<Squeezer> {
+) -> Option<Box<Squeezer>> {
     let coding = exchange.squeeze_answer?;
     let squeeze = said(exchange, |said| &said.responses)?;
     let fields = &response.fields;
@@ -142,7 +142,7 @@ pub(crate) fn of_response(
     if coding != Coding::Identity {
         mark(response, coding, tag);
     }
-    Some(Squeezer::new(coding, exchange.site.compression))
+    Some(Box::new(Squeezer::new(coding, exchange.site.compression)))
 }
 
 /// Counts what one answer put through a compressor.

@@ -301,10 +301,15 @@ impl RequestHead {
 
     /// The protocols that are offered to the server: `websocket` alone if it is among those of the client, else all
     /// but those that would let the client leave HTTP behind our back.
+    #[inline]
     pub fn offer(&self) -> Option<Cow<'static, [u8]>> {
-        if !self.connection.upgrade || self.version == Version::Http10 {
-            return None;
+        match self.connection.upgrade && self.version != Version::Http10 {
+            true => self.passed_protocols(),
+            false => None,
         }
+    }
+
+    fn passed_protocols(&self) -> Option<Cow<'static, [u8]>> {
         if self.is_websocket_upgrade() {
             return Some(Cow::Borrowed(b"websocket"));
         }
