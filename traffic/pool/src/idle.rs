@@ -325,7 +325,7 @@ impl IdleRooms {
         for (_, other) in self.0.iter().enumerate().filter(|(at, _)| *at != worker) {
             // One room at a time is locked, and each for some steps only.
             let lend = || other.lock().take_shared(server, client, reuse, first_request);
-            if let Some(lent) = std::iter::from_fn(lend).find_map(moved_here) {
+            if let Some(lent) = std::iter::from_fn(lend).find_map(|lent| moved_here(*lent)) {
                 return Some(used_by(lent, client));
             }
         }
@@ -339,8 +339,7 @@ fn may_borrow(server: &Server) -> bool {
 }
 
 /// The same connection, watched by the runtime of the caller; `None` when its server has closed.
-fn moved_here(connection: Box<Connection>) -> Option<Box<Connection>> {
-    let connection = *connection;
+fn moved_here(connection: Connection) -> Option<Box<Connection>> {
     let stream = connection.stream.move_here().ok().flatten()?;
     Some(Box::new(Connection { stream, ..connection }))
 }
