@@ -112,7 +112,7 @@ async fn requests_wait_while_all_are_full() {
 }
 
 /// A connection to the only server, and its other end.
-async fn connection(pool: &Pool, listener: &TcpListener) -> (Connection, TcpStream) {
+async fn connection(pool: &Pool, listener: &TcpListener) -> (Box<Connection>, TcpStream) {
     let server = Arc::clone(&pool.servers()[0]);
     let (made, accepted) = tokio::join!(connect(&server, b""), listener.accept());
     (made.unwrap(), accepted.unwrap().0)
