@@ -1,6 +1,6 @@
 //! Address ranges for `src`-like matches and trusted peers.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// An address with a prefix length, IPv4 or IPv6.
@@ -114,6 +114,35 @@ fn dotted(mask: &str) -> Option<u8> {
     (bits.leading_ones() + bits.trailing_zeros() == 32 || bits == 0).then_some(bits.leading_ones() as u8)
 }
 
+/// The address that trusted proxies tell in a list, the last word first: the last one, or with `recursive` the last that
+/// is not trusted itself. A word that is no address ends the search.
+pub fn told(list: &[u8], recursive: bool, trusted: impl Fn(IpAddr) -> bool) -> Option<SocketAddr> {
+    let words = list.split(|byte| matches!(byte, b',' | b' ')).filter(|word| !word.is_empty());
+    let words: Vec<&[u8]> = words.collect();
+    let mut found = None;
+    for word in words.into_iter().rev() {
+        let Some(address) = address_in(word) else { break };
+        found = Some(address);
+        if !recursive || !trusted(address.ip()) {
+            break;
+        }
+    }
+    found
+}
+
+/// An address with or without a port.
+fn address_in(word: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(word).ok()?;
+    let bare = || {
+        text.trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()
+            .map(|ip: IpAddr| SocketAddr::new(ip, 0))
+    };
+    text.parse::<SocketAddr>().ok().or_else(bare)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -140,5 +169,20 @@ mod tests {
         for text in ["", "10.0.0.0/33", "a/8", "10.0.0.0/255.0.255.0", "::1/129"] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn proxies_tell_addresses_from_the_end() {
+        let check = |list: &str, recursive: bool, expected: &str| {
+            let found = told(list.as_bytes(), recursive, |address| address.to_string().starts_with("10."));
+            assert_eq!(found.map(|found| found.to_string()).unwrap_or_default(), expected, "{list}");
+        };
+        check("192.0.2.1", false, "192.0.2.1:0");
+        check("192.0.2.1, 10.0.0.1", false, "10.0.0.1:0");
+        check("192.0.2.2,192.0.2.1, 10.0.0.1", true, "192.0.2.1:0");
+        check("unknown, 10.0.0.1", true, "10.0.0.1:0");
+        check("[2001:db8::1]:80", false, "[2001:db8::1]:80");
+        check("2001:db8::1", false, "[2001:db8::1]:0");
+        check("", false, "");
     }
 }

@@ -207,7 +207,7 @@ fn act(action: &Action, session: &mut Session, over: bool) {
             session.kept.get_or_insert_default().variables.set(*scope, name, Some(Value::Text(text.into())));
         }
         Action::UnsetVariable(scope, name) => {
-            session.kept.get_or_insert_default().variables.set(*scope, name, None)
+            session.kept.get_or_insert_default().variables.set(*scope, name, None);
         }
         Action::SetLogLevel(level) => session.log_level = Some(*level),
         Action::SetClientAddress(expr) => {

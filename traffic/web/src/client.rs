@@ -223,8 +223,8 @@ impl Conn {
         exchange.pipelined = pipelined;
         exchange.variables = std::mem::take(&mut self.session);
         exchange.tracked = std::mem::take(&mut self.tracked);
-        let mut busy = self.site.plan.hosts.as_ref().map(|_| crate::host::Busy::reads(&self.site.process));
-        match self.read_head(work, &mut exchange).await {
+        let mut busy = None;
+        match self.read_head(work, &mut exchange, &mut busy).await {
             Head::Complete => {
                 if let Some(busy) = &mut busy {
                     busy.writes();
@@ -286,11 +286,19 @@ impl Conn {
         }
     }
 
-    async fn read_head(&mut self, work: &mut Workspace, exchange: &mut Exchange) -> Head {
+    async fn read_head(
+        &mut self,
+        work: &mut Workspace,
+        exchange: &mut Exchange,
+        busy: &mut Option<crate::host::Busy>,
+    ) -> Head {
         let (limits, patience) = self.site.head_limits(self.peers.bind);
         let mut timed = false;
         loop {
             if !work.buffer.is_empty() {
+                if busy.is_none() && self.site.plan.hosts.is_some() {
+                    *busy = Some(crate::host::Busy::reads(&self.site.process));
+                }
                 match parse_request(work.buffer.bytes(), &limits, &mut work.request) {
                     Ok(Progress::Complete { consumed }) => {
                         work.buffer.consume(consumed);

@@ -14,6 +14,7 @@ mod client;
 mod course;
 mod exchange;
 mod host;
+mod htpasswd;
 mod local;
 mod persistence;
 mod record;

@@ -2,7 +2,8 @@
 
 use super::{Groups, NameTable};
 use crate::hash::murmur2;
-use crate::rule::{Facts, Template, Value};
+use crate::network::Network;
+use crate::rule::{Facts, Fetch, HeaderFetch, Occurrence, Template, Value};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
@@ -26,6 +27,10 @@ pub enum Computed {
         address: Option<Template>,
         /// Values by network.
         table: Geo,
+        /// Proxies whose `X-Forwarded-For` is believed.
+        proxies: Vec<Network>,
+        /// Of that list the last address that is no such proxy counts.
+        recursive: bool,
     },
     /// Chosen by a hash, in shares.
     Split {
@@ -86,10 +91,15 @@ impl Computed {
                 }
                 give(value, facts, each);
             }
-            Computed::Geo { address, table } => {
+            Computed::Geo { address, table, proxies, recursive } => {
                 let address = match address {
                     Some(template) => Value::text(&template.text(facts)).to_address(),
                     None => facts.client(),
+                };
+                let is_proxy = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+                let address = match address.filter(|address| is_proxy(*address)) {
+                    Some(proxy) => forwarded(facts, *recursive, is_proxy).or(Some(proxy)),
+                    None => address,
                 };
                 let value = address.map_or(&*table.default, |address| table.find(address));
                 let _ = each(Value::text(value));
@@ -103,6 +113,22 @@ impl Computed {
             }
         }
     }
+}
+
+/// The client that proxies tell of.
+fn forwarded(facts: &dyn Facts, recursive: bool, is_proxy: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let lines = Fetch::Header(HeaderFetch {
+        name: "x-forwarded-for".into(),
+        occurrence: Occurrence::Any,
+        whole_line: true,
+    });
+    let mut list = Vec::new();
+    facts.each(&lines, &mut |line| {
+        list.extend_from_slice(&line.into_text());
+        list.push(b',');
+        ControlFlow::Continue(())
+    });
+    crate::network::told(&list, recursive, is_proxy).map(|address| address.ip())
 }
 
 fn give(template: &Template, facts: &dyn Facts, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {

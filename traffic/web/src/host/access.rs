@@ -7,7 +7,6 @@ use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
 use listener::Peer;
 use plan::host::{AccessRule, AccessWho, BasicAuth, Satisfy};
-use plan::rule::Password;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use telemetry::Cause;
@@ -100,7 +99,7 @@ fn by_password(auth: &Arc<BasicAuth>, work: &mut Workspace, exchange: &mut Excha
     let file = text(exchange, work, &auth.file);
     let Ok(users) = std::fs::read(std::ffi::OsStr::from_bytes(&file)) else { return Verdict::Refuses(403) };
     let hash = users.split(|byte| *byte == b'\n').find_map(|line| hash_of(line, &name));
-    match hash.is_some_and(|hash| crate::auth::password_matches(&Password::Hashed(hash), &password)) {
+    match hash.is_some_and(|hash| crate::htpasswd::matches(&hash, &password)) {
         true => Verdict::Passes,
         false => ask(exchange, realm),
     }

@@ -131,6 +131,7 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
     let ranges = directive.inner().iter().any(|line| line.name == "ranges" && line.arguments.is_empty());
     let mut all: Vec<(Range, Box<[u8]>)> = Vec::new();
     let mut default: Box<[u8]> = Box::default();
+    let (mut proxies, mut recursive) = (Vec::new(), false);
     for line in directive.inner() {
         let value: Box<[u8]> = line.argument(0).as_bytes().into();
         match (line.name.as_str(), line.arguments.len()) {
@@ -140,12 +141,11 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
                 let gone = range(line, line.argument(0), ranges)?;
                 all.retain(|(range, _)| !same(*range, gone));
             }
-            ("proxy" | "proxy_recursive", _) => {
-                let what = format!("\"{}\" in \"geo\" is not supported", line.name);
-                return Err(line
-                    .problem(what)
-                    .hint("set the client's address with set_real_ip_from and real_ip_header"));
-            }
+            ("proxy_recursive", 0) => recursive = true,
+            ("proxy", 1) => match super::settings::network(line.argument(0)) {
+                Some(network) => proxies.push(network),
+                None => return Err(line.problem(format!("invalid network \"{}\"", line.argument(0)))),
+            },
             (text, 1) => all.push((range(line, text, ranges)?, value)),
             _ => return Err(line.problem("invalid number of the geo parameters")),
         }
@@ -161,7 +161,7 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
             Range::V6(from, to) => lay(&mut table.v6, from, to, value),
         }
     }
-    Ok(Computed::Geo { address, table })
+    Ok(Computed::Geo { address, table, proxies, recursive })
 }
 
 /// Puts a range over those that are there: what it covers of them is cut away.
