@@ -34,7 +34,7 @@ pub(super) enum Sending {
 
 /// The server's side of one try.
 pub(super) struct Line {
-    pub connection: Connection,
+    pub connection: Box<Connection>,
     /// Moves the request.
     pub up: Pump,
     source: Source,
@@ -99,7 +99,7 @@ impl Line {
         memory: Vec<u8>,
         outgoing: &Outgoing,
         body: &Sending,
-        connection: Connection,
+        connection: Box<Connection>,
     ) -> Line {
         let mut out = memory;
         out.clear();
@@ -161,7 +161,7 @@ impl Line {
     }
 
     /// The connection, and memory for the next head.
-    pub fn split(self) -> (Connection, Vec<u8>) {
+    pub fn split(self) -> (Box<Connection>, Vec<u8>) {
         (self.connection, self.up.into_memory())
     }
 }

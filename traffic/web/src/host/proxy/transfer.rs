@@ -22,7 +22,7 @@ pub(super) struct Held {
 
 /// What the server had done when it was let go.
 pub(super) struct Released {
-    pub connection: Connection,
+    pub connection: Box<Connection>,
     pub memory: Vec<u8>,
     /// Its answer was whole, and nothing came behind it.
     pub clean: bool,
