@@ -210,6 +210,8 @@ fn targets_leave_clean() {
         ("GET / / HTTP/1.0\n\n", "400"),
         ("GET /\\x HTTP/1.0\n\n", "400"),
     ]);
+    let read = read_with(b"GET / HTTP/1.0\nHTTP2-Settings: x\n\n", &limits()).unwrap();
+    assert!(read.fields.find(Name::Http2Settings).is_none());
     let sent = |input: &str| read_with(input.as_bytes(), &limits()).unwrap().sent_target().to_vec();
     assert_eq!(sent("GET /a?b#c HTTP/1.0\n\n"), b"/a?b#c");
     assert_eq!(sent("GET /\u{fc}#c HTTP/1.0\n\n"), "/\u{fc}#c".as_bytes());
@@ -222,7 +224,7 @@ fn handshakes_are_the_servers_affair() {
     check(&[
         ("POST / HTTP/1.1\nHost: a\nExpect: x\n\n", "POST / HTTP/1.1\\r\\nHost: a"),
         (
-            "GET / HTTP/1.1\nHost: a\nConnection: Upgrade\nUpgrade: websocket\n\n",
+            "GET / HTTP/1.1\nHost: a\nHTTP2-Settings: x\nConnection: Upgrade\nUpgrade: websocket\n\n",
             "GET / HTTP/1.1\\r\\nHost: a",
         ),
     ]);

@@ -99,8 +99,11 @@ impl Manners {
         }
     }
 
-    /// Drops the fields whose names do not count.
+    /// Drops the fields whose names do not count, and half of an h2c handshake (RFC 9113 section 3.1: it is of this hop).
     pub(crate) fn drop_names(&self, fields: &mut Fields) {
+        if self.no_handshakes {
+            fields.remove_id(Name::Http2Settings);
+        }
         let Names::Plain { underscores } = self.names else { return };
         let plain =
             |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || (underscores && *byte == b'_');
