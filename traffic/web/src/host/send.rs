@@ -176,6 +176,26 @@ fn framing(work: &Workspace, length: u64, streamed: bool, has_trailers: bool, ch
     }
 }
 
+/// The compressor for a server's answer that the client takes in chunks; the head is changed to say so.
+pub(super) fn squeezer(exchange: &Exchange, work: &mut Workspace, conn: &Conn) -> Option<Squeezer> {
+    let settings = &exchange.visit.as_deref()?.location.settings.delivery.gzip;
+    if !settings.on || work.request.version != Version::Http11 {
+        return None;
+    }
+    let now_s = conn.local.wall_us(clock::now()).div_euclid(1_000_000);
+    let length = work.response.announced_length();
+    let verdict = gzip::judge(settings, &work.request, &work.response, length, now_s);
+    if settings.vary && verdict != gzip::Verdict::Never {
+        gzip::say_vary(&mut work.response);
+    }
+    if verdict != gzip::Verdict::Compress {
+        return None;
+    }
+    gzip::into_compressed(&mut work.response);
+    let limits = CompressionLimits { level: Some(settings.level), bytes_per_second: None };
+    Some(Squeezer::new(Coding::Gzip, limits))
+}
+
 /// The compressor for an answer, whose head is changed to say so.
 fn squeeze(
     delivery: &Delivery,

@@ -63,8 +63,6 @@ pub(crate) struct State {
     port: Vec<u8>,
     /// Fields that the next answer of ours gets.
     kept: Fields,
-    /// Bytes a second that a server ordered.
-    pub rate: Option<u64>,
 }
 
 /// A request on its way from server to server.
@@ -420,8 +418,8 @@ impl Trip<'_> {
         let Some(visit) = exchange.visit.as_deref_mut() else { return Turn::Done(After::Cut) };
         let Some(answer) = visit.proxy.answer.take() else { return Turn::Done(After::Cut) };
         let orders = answer::Orders::of(&answer, &self.proxy.ignore);
-        if orders.rate.is_some() {
-            visit.proxy.rate = orders.rate;
+        if let Some(rate) = orders.rate {
+            visit.rate = Some(rate.to_string().into_bytes());
         }
         if let Some(place) = &orders.redirect {
             visit.proxy.kept = answer::kept(&answer);
@@ -469,10 +467,12 @@ impl Trip<'_> {
     ) -> Turn {
         reply::dress(exchange, work, conn);
         let headless = exchange.method_as_received(&work.request) == b"HEAD";
+        let squeezer = super::send::squeezer(exchange, work, conn).filter(|_| !headless);
         let old_client = work.request.version == Version::Http10;
         let sent = match shape.received {
             _ if headless => BodyFraming::None,
             _ if self.outgoing.kind.head => BodyFraming::Length(0),
+            _ if squeezer.is_some() => BodyFraming::Chunked,
             BodyFraming::Chunked | BodyFraming::UntilClose if old_client => BodyFraming::UntilClose,
             BodyFraming::UntilClose => BodyFraming::Chunked,
             same => same,
@@ -500,9 +500,13 @@ impl Trip<'_> {
             }
             None => Duration::ZERO,
         };
-        let down = Pump::new(out, shape.received, sent);
+        let mut down = Pump::new(out, shape.received, sent);
+        if let Some(squeezer) = squeezer {
+            down.squeeze(Box::new(squeezer));
+        }
         let Arrived { held, buffer, head_bytes } = arrived;
         let mut transfer = Transfer::new(down, buffer, held, self.proxy, buffered, send);
+        transfer.pacer = super::send::pacer(work, exchange);
         let outcome = transfer.run(conn, work).await;
         let Transfer { down, buffer, released, .. } = transfer;
         exchange.bytes_out += down.written;
@@ -676,7 +680,7 @@ pub(super) fn fact<'s>(_: &'s Scene<'_>, visit: &'s Visit, fact: &VisitFact) -> 
         VisitFact::BodyFile => Value::owned(state.body.as_deref()?.path()?.as_os_str().as_encoded_bytes()),
         VisitFact::ProxyHost => Value::text(&state.name),
         VisitFact::ProxyPort => Value::text(&state.port),
-        VisitFact::Upstream(what) => Value::owned(state.tries.fact(*what, clock::now())?),
+        VisitFact::Upstream(what) => Value::owned(state.tries.fact(*what)?),
         VisitFact::UpstreamHeader(name) => {
             Value::owned(super::variables::field(&answer()?.fields, name, b", ")?)
         }

@@ -11,8 +11,9 @@ use plan::host::{Proxy, ProxyBuffers};
 use pool::{Connection, Slot};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tasks::{Buffer, Fired, clock};
+use tasks::{Buffer, Fired, Paced, Pacer, Stream, clock};
 use telemetry::Cause;
+use tokio::io::AsyncWrite;
 
 /// The server while it still has something to send.
 pub(super) struct Held {
@@ -47,6 +48,8 @@ pub(super) struct Transfer<'t> {
     /// The server may be faster than the client.
     buffered: bool,
     watch: ClientWatch,
+    /// Bytes leave no faster than this.
+    pub pacer: Option<Pacer>,
     read: Duration,
     send: Duration,
 }
@@ -71,6 +74,7 @@ impl<'t> Transfer<'t> {
             buffered,
             // Who half-closes here still reads; who resets is gone.
             watch: ClientWatch::new(false),
+            pacer: None,
             read: proxy.timeouts.read,
             send,
         }
@@ -125,15 +129,9 @@ impl<'t> Transfer<'t> {
         loop {
             let full = self.fill_tank(cx);
             let before = self.down.moved;
-            let moved = match (&mut self.tank, &mut self.held) {
-                (Some(tank), _) => self.down.poll(cx, tank, &mut self.buffer, client),
-                (None, Some(held)) => {
-                    let line = &mut held.line;
-                    let mut stream =
-                        Metered { stream: &mut line.connection.stream, read: &mut line.received };
-                    self.down.poll(cx, &mut stream, &mut self.buffer, client)
-                }
-                (None, None) => self.down.poll(cx, &mut tokio::io::empty(), &mut self.buffer, client),
+            let moved = match &mut self.pacer {
+                None => self.poll_down(cx, client),
+                Some(_) => self.poll_paced(cx, client),
             };
             match moved {
                 Poll::Ready(result) => return Poll::Ready(result.map_err(|error| self.cause(&error))),
@@ -143,6 +141,35 @@ impl<'t> Transfer<'t> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Moves what is there to the client.
+    fn poll_down<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut W,
+    ) -> Poll<Result<(), PumpError>> {
+        match (&mut self.tank, &mut self.held) {
+            (Some(tank), _) => self.down.poll(cx, tank, &mut self.buffer, client),
+            (None, Some(held)) => {
+                let line = &mut held.line;
+                let mut stream = Metered { stream: &mut line.connection.stream, read: &mut line.received };
+                self.down.poll(cx, &mut stream, &mut self.buffer, client)
+            }
+            (None, None) => self.down.poll(cx, &mut tokio::io::empty(), &mut self.buffer, client),
+        }
+    }
+
+    fn poll_paced(&mut self, cx: &mut Context<'_>, client: &mut Stream) -> Poll<Result<(), PumpError>> {
+        let Some(mut pacer) = self.pacer.take() else { return self.poll_down(cx, client) };
+        let moved = self.poll_down(cx, &mut Paced::new(client, &mut pacer));
+        self.pacer = Some(pacer);
+        moved
+    }
+
+    /// True when the client is who has to move; while its answer is held back for its pace, it is not.
+    fn waits_for_client(&self) -> bool {
+        self.down.waits_for == Side::Sink && !self.pacer.as_ref().is_some_and(Pacer::is_waiting)
     }
 
     /// True when the tank is full.
@@ -237,7 +264,7 @@ impl Clocks {
         };
         let before = (self.server, self.client);
         renew(&mut self.server, transfer.waits_for_server(), seen.0 != self.seen.0, self.read);
-        renew(&mut self.client, transfer.down.waits_for == Side::Sink, seen.1 != self.seen.1, self.send);
+        renew(&mut self.client, transfer.waits_for_client(), seen.1 != self.seen.1, self.send);
         self.seen = seen;
         if before != (self.server, self.client) {
             self.set(conn);
