@@ -9,7 +9,7 @@ use plan::rule::{Facts, Template};
 use plan::smooth::{CookieLife, Sticky, StickyCookie};
 use pool::{Pool, Server};
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::http1::RequestHead;
+use wire::http1::{RequestHead, ResponseHead};
 
 /// What the pool says about it; `None` for most pools.
 pub(crate) fn of(pool: &Pool) -> Option<&Sticky> {
@@ -35,36 +35,72 @@ pub(crate) fn hint(pool: &Pool, exchange: &Exchange, request: &RequestHead) -> O
 
 /// The head of the answer is there: tells the client its server, and learns when it is to be learnt now.
 pub(crate) fn at_head(pool: &Pool, server: &Server, exchange: &Exchange, work: &mut Workspace) {
-    let Some(sticky) = of(pool) else { return };
-    if let Some(cookie) = &sticky.cookie {
-        let scene = Scene { exchange, request: &work.request, response: Some(&work.response) };
-        let line = line(cookie, &server.sid(), &scene);
+    if of(pool).is_none() {
+        return;
+    }
+    if let Some(line) = cookie(pool, server, exchange, &work.request) {
         work.response.fields.append(b"Set-Cookie", &line);
     }
-    if sticky.learn.as_ref().is_some_and(|learn| learn.at_head) {
-        remember(pool, sticky, server, exchange, work);
+    let session = session(pool, exchange, &work.request, Some(&work.response));
+    if let Some(session) = session.filter(|session| session.at_head) {
+        session.learn(pool, server);
     }
 }
 
 /// The answer ended well.
 pub(crate) fn at_end(pool: &Pool, server: &Server, exchange: &Exchange, work: &Workspace) {
-    let Some(sticky) = of(pool) else { return };
-    if sticky.learn.as_ref().is_some_and(|learn| !learn.at_head) {
-        remember(pool, sticky, server, exchange, work);
+    if of(pool).is_none() {
+        return;
+    }
+    let session = session(pool, exchange, &work.request, Some(&work.response));
+    if let Some(session) = session.filter(|session| !session.at_head) {
+        session.learn(pool, server);
     }
 }
 
-fn remember(pool: &Pool, sticky: &Sticky, server: &Server, exchange: &Exchange, work: &Workspace) {
-    let (Some(learn), Some(sessions)) = (&sticky.learn, pool.sessions()) else { return };
-    let scene = Scene { exchange, request: &work.request, response: Some(&work.response) };
-    let (id, create) = match first(&learn.create, &scene) {
+/// The value of `Set-Cookie` that tells the client its server.
+pub(crate) fn cookie(
+    pool: &Pool,
+    server: &Server,
+    exchange: &Exchange,
+    request: &RequestHead,
+) -> Option<Vec<u8>> {
+    let cookie = of(pool)?.cookie.as_ref()?;
+    Some(line(cookie, &server.sid(), &Scene { exchange, request, response: None }))
+}
+
+/// A session that an answer begins or goes on with.
+pub(crate) struct Session {
+    id: Vec<u8>,
+    begins: bool,
+    /// To be learnt as soon as the head of the answer is there.
+    pub at_head: bool,
+}
+
+/// The session of an answer, when sessions are learnt.
+pub(crate) fn session(
+    pool: &Pool,
+    exchange: &Exchange,
+    request: &RequestHead,
+    response: Option<&ResponseHead>,
+) -> Option<Session> {
+    let sticky = of(pool)?;
+    let learn = sticky.learn.as_ref()?;
+    let scene = Scene { exchange, request, response };
+    let (id, begins) = match first(&learn.create, &scene) {
         Some(id) => (id, true),
-        None => match first(&sticky.lookup, &scene) {
-            Some(id) => (id, false),
-            None => return,
-        },
+        None => (first(&sticky.lookup, &scene)?, false),
     };
-    sessions.learn(&id, &server.sid(), create, pool.now_ms());
+    Some(Session { id, begins, at_head: learn.at_head })
+}
+
+impl Session {
+    /// It belongs to this server from now on.
+    pub(crate) fn learn(&self, pool: &Pool, server: &Server) {
+        if let Some(sessions) = pool.sessions() {
+            sessions.learn(&self.id, &server.sid(), self.begins, pool.now_ms());
+        }
+    }
 }
 
 /// The first that is not empty.

@@ -28,6 +28,7 @@ use crate::client::Conn;
 use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
 use crate::scene::Scene;
+use crate::sticky;
 pub(super) use answer::add_kept;
 use head::{BodyAhead, Outgoing};
 use line::{Kind, Line, Lost, Sending};
@@ -75,6 +76,8 @@ struct Trip<'p> {
     tried: SmallVec<[u32; 4]>,
     /// Its way through servers with smooth balancing.
     journey: RefCell<Journey>,
+    /// The value of the server that it sticks to.
+    hint: Option<Box<[u8]>>,
     /// Tries that are left.
     left: u32,
     begun: Duration,
@@ -133,7 +136,9 @@ async fn prepared<'p>(
         (0, servers) => servers,
         (tries, servers) => tries.min(servers),
     };
+    let hint = sticky::hint(&target.pool, exchange, &work.request);
     Ok(Trip {
+        hint,
         proxy,
         pool: target.pool,
         outgoing,
@@ -245,6 +250,7 @@ impl Trip<'_> {
                 key: key.as_deref(),
                 tried: &self.tried,
                 journey: Some(&self.journey),
+                hint: self.hint.as_deref(),
                 worker: conn.local.worker.index,
                 may_wait: true,
                 ..Ask::default()
@@ -400,11 +406,26 @@ impl Trip<'_> {
             return Err(blamed(slot, refused));
         }
         exchange.count_status(answer.status);
+        if let Some(line) = sticky::cookie(&self.pool, server, exchange, &work.request) {
+            answer.fields.append(b"Set-Cookie", &line);
+        }
         if let Some(state) = exchange.upstream() {
             state.answer = Some(answer);
         }
+        let session = sticky::session(&self.pool, exchange, &work.request, None);
+        let (now, later) = match session {
+            Some(session) if session.at_head => (Some(session), None),
+            later => (None, later),
+        };
+        if let Some(session) = now {
+            session.learn(&self.pool, server);
+        }
         let arrived = Arrived { held: Held { line, slot }, buffer, head_bytes };
-        Ok(self.decide(conn, work, exchange, arrived).await)
+        let turn = self.decide(conn, work, exchange, arrived).await;
+        if let Some(session) = later {
+            session.learn(&self.pool, server);
+        }
+        Ok(turn)
     }
 
     /// The head of an answer is there: what becomes of it.
