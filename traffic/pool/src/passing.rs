@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Pools kept at most; the one that was not asked for longest goes first.
 const MAX_POOLS: usize = 1024;
 
-/// Pools by the name that requests gave and the addresses it led to. Failures and turns live as long as the pool is kept.
+/// Pools by the name that requests gave and the addresses it led to. Turns live as long as the pool is kept.
 #[derive(Default)]
 pub struct Passing(Mutex<Kept>);
 
@@ -58,7 +58,11 @@ impl fmt::Debug for Passing {
 /// Names of servers are taken from the first address, so that one name with several becomes several servers.
 fn build(name: &str, mode: Mode, workers: usize) -> Pool {
     let address = ServerAddress::Name(name.to_owned(), 0);
-    let plan = plan::smooth::passing_pool(&Place::none(), name, address, mode);
+    let mut plan = plan::smooth::passing_pool(&Place::none(), name, address, mode);
+    // Each request finds its servers anew: none sits out because it failed another request.
+    for said in plan.servers.iter_mut().filter_map(|server| server.smooth.as_mut()) {
+        said.max_fails = 0;
+    }
     Pool::build(&plan, workers, None, &|_| None, Arc::new(NoObserver))
 }
 
