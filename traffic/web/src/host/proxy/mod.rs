@@ -159,7 +159,7 @@ async fn body(
     proxy: &Proxy,
 ) -> Result<Sending, Turn> {
     let framing = work.request.framing();
-    let here = matches!(framing, BodyFraming::Length(n) if n <= work.buffer.len() as u64);
+    let here = crate::course::is_enough(work.buffer.bytes(), framing, 0);
     let streams = !proxy.buffer_request
         && proxy.pass_body
         && proxy.set_body.is_none()

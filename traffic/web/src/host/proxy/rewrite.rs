@@ -24,7 +24,7 @@ pub(crate) fn refresh(rules: &[ProxyRedirect], value: &[u8], keep: &dyn Keep) ->
     Some([&value[..at], &changed].concat())
 }
 
-/// The text with the part that fits replaced; `None` when it does not fit.
+/// The text with its beginning replaced, or all of it where an expression matches; `None` when it does not fit.
 fn replaced(from: &Replace, to: &Template, text: &[u8], keep: &dyn Keep) -> Option<Vec<u8>> {
     match from {
         Replace::Beginning(beginning) => {
@@ -36,10 +36,8 @@ fn replaced(from: &Replace, to: &Template, text: &[u8], keep: &dyn Keep) -> Opti
             is_it.then(|| to.text(keep.facts()))
         }
         Replace::Match(pattern) => {
-            let groups = pattern.find(text)?;
-            let (start, end) = groups.span();
-            keep.keep(groups);
-            Some([&text[..start], &to.text(keep.facts())[..], &text[end..]].concat())
+            keep.keep(pattern.find(text)?);
+            Some(to.text(keep.facts()))
         }
     }
 }
@@ -204,7 +202,7 @@ mod tests {
         };
         check("http://a:81/one/x", Some("/two/x"));
         check("http://a:81/x?y", Some("/x?y"));
-        check("HTTPS://B/x", Some("/b/x"));
+        check("HTTPS://B/x", Some("/b/"));
         check("http://c/", None);
         let changed = refresh(&rules, b"7; Url=http://a:81/q", &Nothing).unwrap();
         assert_eq!(changed, b"7; Url=/q");
