@@ -83,6 +83,9 @@ impl Session {
             linked.slot = None;
         }
         self.end_try();
+        if let Some(visit) = &mut self.visit {
+            visit.over = true;
+        }
         if !self.logged {
             self.log(false);
         }

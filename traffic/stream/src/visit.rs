@@ -19,6 +19,8 @@ use telemetry::clock::{Calendar, milliseconds, write_offset};
 /// What only sites with settings for their sessions have.
 #[derive(Default)]
 pub(crate) struct Visit {
+    /// The session is over; before, it has no status.
+    pub over: bool,
     /// What a PROXY header told.
     pub told: Option<Told>,
     /// The client's address before realip changed it.
@@ -185,6 +187,9 @@ fn binary(peer: Option<SocketAddr>) -> Value<'static> {
 
 /// How a session ended, in the numbers that logs of streams have.
 fn status(session: &Session) -> u16 {
+    if session.visit.as_ref().is_some_and(|visit| !visit.over) {
+        return 0;
+    }
     let Some(cause) = session.cause else { return 200 };
     // Once bytes can flow, any end is the end of a session that was served.
     let flowed = matches!(session.linked, Some(Linked { line: Line::Bytes(_), .. }));

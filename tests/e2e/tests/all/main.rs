@@ -36,5 +36,6 @@ mod reloads;
 mod robust;
 mod rotation;
 mod runtime;
+mod streams;
 mod surroundings;
 mod tcp;
