@@ -1,7 +1,9 @@
 //! One running configuration: sockets, sites, pools. Made beside the one before, then swapped whole.
 
+use crate::caches::{self, Caretaker};
 use crate::names::FirstAddresses;
 use crate::process::Process;
+use ::cache::Caches;
 use listener::{Accepting, Pace, Quota, Socket};
 use parking_lot::Mutex;
 use plan::stream::SessionTarget;
@@ -21,6 +23,10 @@ pub(crate) struct Cycle {
     pub pools: Arc<HashMap<String, Arc<Pool>>>,
     /// Stick tables.
     pub tables: Arc<Tables>,
+    /// Caches of answers.
+    pub caches: Arc<Caches>,
+    /// Looks after them.
+    _caretaker: Caretaker,
     /// HTTP sites by name.
     pub http: Arc<web::Sites>,
     /// TCP sites by name.
@@ -124,17 +130,20 @@ impl Cycle {
         let listeners = open_listeners(&plan, &sites, previous, (opened, process.workers), &mut problems);
         let pools = Arc::new(build_pools(&plan, process, previous, &mut moved, &mut problems));
         let tables = Arc::new(build_tables(&plan, process, previous));
+        let caches = caches::build(&plan, previous.map(|cycle| &cycle.caches), &mut problems);
         let mut logs = Logs { process, plan: &plan, problems: &mut problems };
         let pool_logs =
             Arc::new(plan.pools.iter().map(|p| (p.name.clone(), logs.route(&p.event_logs, None))).collect());
         let log = logs.route(&plan.process.logs, None);
-        let http = Arc::new(http_sites(&plan, &sites, &pools, &tables, &mut logs));
+        let http = Arc::new(http_sites(&plan, &sites, &pools, (&tables, &caches), &mut logs));
         let tcp = Arc::new(tcp_sites(&plan, &sites, &pools, &tables, &mut logs));
         if problems.is_empty() {
             Ok(Cycle {
                 plan,
                 pools,
                 tables,
+                _caretaker: Caretaker::start(&caches),
+                caches,
                 http,
                 tcp,
                 listeners: Mutex::new(listeners),
@@ -335,7 +344,7 @@ fn http_sites(
     plan: &Plan,
     states: &[Arc<SiteState>],
     pools: &Arc<HashMap<String, Arc<Pool>>>,
-    tables: &Arc<Tables>,
+    (tables, caches): (&Arc<Tables>, &Arc<Caches>),
     logs: &mut Logs<'_>,
 ) -> web::Sites {
     let head_bytes = plan.process.head_bytes.unwrap_or(Limits::default().head_bytes);
@@ -355,6 +364,7 @@ fn http_sites(
             routes,
             default_pool,
             tables: Arc::clone(tables),
+            caches: Arc::clone(caches),
             limits,
             bind_limits: bind_limits(site),
             own_idle_connections: plan.process.own_idle_connections,

@@ -8,6 +8,7 @@
 //!
 //! Whatever fails while a new cycle is prepared leaves the running one untouched.
 
+mod caches;
 mod control;
 mod cycle;
 mod guests;

@@ -31,6 +31,16 @@ pub(crate) fn identity(plan: &Plan) -> Result<Identity, Problems> {
 }
 
 impl Identity {
+    /// The user it has; `None` = that of the process.
+    pub fn user(&self) -> Option<u32> {
+        self.user
+    }
+
+    /// The group it has; `None` = that of the process.
+    pub fn group(&self) -> Option<u32> {
+        self.group
+    }
+
     /// Becomes it. A process that is not root stays who it is.
     pub fn become_it(&self, root: Option<&Path>) -> Result<(), Problem> {
         if !rustix::process::geteuid().is_root() {

@@ -10,7 +10,7 @@ use crate::signals::{Asked, Meanings, Signals};
 use crate::sockets::Sockets;
 use crate::watcher::Watcher;
 use crate::worker::{Command, Handle};
-use crate::{limits, privileges};
+use crate::{caches, limits, privileges};
 use admin::Reloaded;
 use discovery::Discovery;
 use health::Checks;
@@ -139,6 +139,7 @@ fn run_inside(options: &Options) -> Result<Option<i32>, Problems> {
         None => open_all(&plan, options)?,
     };
     let logs = open_logs(&plan)?;
+    caches::make_directories(&plan, &identity)?;
     let pid_files = PidFiles::write(&plan, options)?;
     let options = &reachable(options, plan.process.chroot.is_some()).map_err(|problem| vec![problem])?;
     // Linux gives each thread rights of its own: they are given up before the first thread starts.

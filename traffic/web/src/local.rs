@@ -27,6 +27,8 @@ pub struct Site {
     pub default_pool: Option<Arc<Pool>>,
     /// Stick tables.
     pub tables: Arc<tables::Tables>,
+    /// Caches of answers.
+    pub caches: Arc<cache::Caches>,
     /// Limits of request heads.
     pub limits: Limits,
     /// Limits of request heads by bind, where hosts share them; empty where `limits` count.
