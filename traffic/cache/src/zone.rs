@@ -525,6 +525,14 @@ impl Writer {
         head.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
     }
 
+    /// Only the status is kept, as long as the answer would be fresh: somebody else makes the page of it.
+    pub fn keep_status(self, status: u16) {
+        let Writer { ticket, target, record, .. } = self;
+        if let Some(node) = ticket.zone.shard(&target).lock().get(&target) {
+            node.failed = Some((status, record.life.fresh));
+        }
+    }
+
     /// The body is whole: the answer is kept.
     ///
     /// # Errors

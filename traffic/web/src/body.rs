@@ -38,6 +38,8 @@ pub(crate) struct Pump {
     pub waits_for: Side,
     /// Compresses the body; what leaves is chunked then.
     squeezer: Option<Box<Squeezer>>,
+    /// Keeps the body for the cache.
+    pub keeper: Option<Box<cache::Writer>>,
     /// Compressed bytes so far.
     pub squeezed: u64,
     /// Bytes of the body, its framing included, were taken from the buffer.
@@ -168,6 +170,7 @@ impl Pump {
             written: 0,
             waits_for: Side::Source,
             squeezer: None,
+            keeper: None,
             squeezed: 0,
             begun: false,
             ended: false,
@@ -179,6 +182,20 @@ impl Pump {
     pub fn squeeze(&mut self, squeezer: Box<Squeezer>) {
         debug_assert!(self.encode == Encode::Chunked && !self.begun);
         self.squeezer = Some(squeezer).filter(|_| !self.ended);
+    }
+
+    /// The same pump, keeping the body. One that cannot be kept goes by all the same.
+    pub fn keeping(mut self, keeper: Option<Box<cache::Writer>>) -> Pump {
+        self.keeper = keeper;
+        self
+    }
+
+    /// Nobody takes the body any more but who keeps it.
+    pub fn forget_sink(&mut self, buffer: &mut Buffer) {
+        buffer.consume(self.data_left);
+        (self.data_left, self.end_chunk, self.framing_at) = (0, false, 0);
+        self.framing.clear();
+        (self.encode, self.squeezer) = (Encode::Drop, None);
     }
 
     /// True when it compresses.
@@ -363,6 +380,11 @@ impl Pump {
     /// The first `len` bytes of the buffer are data.
     fn data(&mut self, buffer: &mut Buffer, len: usize) -> Result<(), PumpError> {
         self.moved += len as u64;
+        if let Some(keeper) = &mut self.keeper
+            && keeper.write(&buffer.bytes()[..len]).is_err()
+        {
+            self.keeper = None;
+        }
         if let Some(squeezer) = &mut self.squeezer {
             let fed = squeezer.feed(&buffer.bytes()[..len]);
             buffer.consume(len);

@@ -1,8 +1,10 @@
 //! How requests of a location reach a server (nginx: `ngx_http_proxy_module`).
 
 use super::Pattern;
+use crate::cache::Cache;
 use crate::rule::Template;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How requests of a location reach a server, and what becomes of the answers.
@@ -55,6 +57,8 @@ pub struct Proxy {
     pub socket_keep_alive: bool,
     /// Bytes in a second from the server; 0 = without limit.
     pub rate: Template,
+    /// The cache of answers.
+    pub cache: Option<Arc<Cache>>,
     /// Ranges are cut from answers whatever the server said.
     pub force_ranges: bool,
 }

@@ -118,6 +118,8 @@ pub(crate) enum Turn {
     Content,
     /// The failure with this status is answered.
     Fail(u16),
+    /// A kept answer is the answer.
+    Kept(Arc<cache::Entry>),
     /// This is the answer.
     Reply(Box<Reply>),
     /// It is over.
@@ -146,6 +148,7 @@ async fn walk(conn: &mut Conn, work: &mut Workspace, exchange: &mut Exchange, mu
                 turn => turn,
             },
             Turn::Content => content(conn, work, exchange).await,
+            Turn::Kept(entry) => proxy::serve_kept(conn, work, exchange, &entry).await,
             Turn::Fail(status) => fail(work, exchange, status),
             Turn::Reply(reply) => send::send(conn, work, exchange, *reply).await,
             Turn::Done(after) => return after,

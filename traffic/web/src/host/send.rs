@@ -90,6 +90,11 @@ impl Body {
         Body(vec![Part::Kept(bytes)])
     }
 
+    /// A part of a file.
+    pub fn part(file: OwnedFd, at: u64, length: u64) -> Body {
+        Body(vec![Part::File { file: Rc::new(file), at, length }])
+    }
+
     /// Bytes in all.
     pub fn length(&self) -> u64 {
         self.0.iter().map(Part::length).sum()

@@ -101,7 +101,7 @@ const HTTP: bool = true;
 /// `stream {}` is served.
 const STREAM: bool = true;
 /// Answers of servers can be cached.
-const CACHE: bool = false;
+const CACHE: bool = true;
 
 /// What nginx's `configure` would have been told to build what is here; in the form that `-V` prints.
 pub fn configure_arguments() -> String {

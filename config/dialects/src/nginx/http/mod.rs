@@ -5,6 +5,7 @@
 //!                                         variables ─► computed (map, geo, split_clients)
 //! ```
 
+mod cache;
 mod computed;
 mod delivery;
 mod host;
@@ -43,11 +44,17 @@ pub(super) struct Http<'t> {
     pub pools: RefCell<Vec<plan::Pool>>,
     /// Names of zones: of rates, of what is in progress.
     zones: [HashSet<Box<str>>; 2],
+    /// Names of caches.
+    caches: HashSet<Box<str>>,
 }
 
 impl Http<'_> {
     fn has_rate_zone(&self, name: &str) -> bool {
         self.zones[0].contains(name)
+    }
+
+    fn has_cache(&self, name: &str) -> bool {
+        self.caches.contains(name)
     }
 
     fn has_connection_zone(&self, name: &str) -> bool {
@@ -62,7 +69,10 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
         logs: logs::Logs::default(),
         pools: RefCell::default(),
         zones: Default::default(),
+        caches: HashSet::new(),
     };
+    cache::zones(scope, draft);
+    http.caches = draft.caches.iter().map(|zone| zone.name.clone()).collect();
     limits::zones(scope, &http, draft);
     http.zones = [
         draft.rate_zones.iter().map(|zone| zone.name.clone()).collect(),

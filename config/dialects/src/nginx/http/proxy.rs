@@ -174,6 +174,7 @@ impl<'t> Reader<'_, 't, '_> {
             bind: None,
             socket_keep_alive: false,
             rate: Template::default(),
+            cache: super::cache::read(scope, self.http),
             force_ranges: false,
         }
     }

@@ -2,6 +2,7 @@
 //! the request still does.
 
 use super::super::text;
+use super::cache::Fetch;
 use crate::exchange::Exchange;
 use crate::local::Workspace;
 use plan::host::{Proxy, ProxyUri};
@@ -17,6 +18,8 @@ pub(super) struct Outgoing {
     pub repeatable: bool,
     /// The server is told that its connection will be closed.
     pub closes: bool,
+    /// It goes on when the client leaves: others want the answer, too.
+    pub goes_on: bool,
 }
 
 /// How the body follows the head.
@@ -40,10 +43,14 @@ pub(super) fn write(
     proxy: &Proxy,
     uri: Option<&[u8]>,
     body: BodyAhead,
+    fetch: Option<&Fetch<'_>>,
 ) -> Result<Outgoing, u16> {
     let mut out = Vec::with_capacity(512);
     let method = match &proxy.method {
         Some(template) => text(exchange, work, template),
+        None if work.request.method() == b"HEAD" && fetch.is_some_and(Fetch::converts_head) => {
+            b"GET".to_vec()
+        }
         None => work.request.method().to_vec(),
     };
     if !is_token(&method) {
@@ -62,7 +69,10 @@ pub(super) fn write(
         BodyAhead::Chunked => field(b"Transfer-Encoding", b"chunked", &mut out),
     }
     if proxy.pass_headers {
-        client_fields(&work.request.fields, proxy, &mut out);
+        client_fields(&work.request.fields, proxy, fetch.is_some_and(Fetch::is_whole), &mut out);
+    }
+    if let Some(fetch) = fetch {
+        validators(fetch, proxy, &mut out);
     }
     out.extend_from_slice(b"\r\n");
     let wants_switch = said.upgrades && work.request.fields.find(Name::Upgrade).is_some();
@@ -75,6 +85,7 @@ pub(super) fn write(
             websocket: false,
         },
         repeatable: !matches!(&method[..], b"POST" | b"LOCK" | b"PATCH"),
+        goes_on: fetch.is_some_and(Fetch::is_whole),
         closes: said.closes || proxy.old_version && !said.keeps,
     })
 }
@@ -109,8 +120,22 @@ fn set_fields(exchange: &Exchange, work: &Workspace, proxy: &Proxy, out: &mut Ve
     said
 }
 
+/// Fields by which a client asks for less than the whole.
+const CONDITIONAL: [&[u8]; 6] =
+    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
+
+/// What the server is asked about a kept answer.
+fn validators(fetch: &Fetch<'_>, proxy: &Proxy, out: &mut Vec<u8>) {
+    let (tag, date) = fetch.validators();
+    for (name, value) in [(&b"If-None-Match"[..], tag), (b"If-Modified-Since", date)] {
+        if let Some(value) = value.filter(|_| !is_set(proxy, name)) {
+            field(name, value, out);
+        }
+    }
+}
+
 /// The client's fields, except those that are set and those that are about its own connection.
-fn client_fields(fields: &Fields, proxy: &Proxy, out: &mut Vec<u8>) {
+fn client_fields(fields: &Fields, proxy: &Proxy, whole: bool, out: &mut Vec<u8>) {
     for one in fields {
         let name = fields.name(one);
         let ends_here = matches!(
@@ -124,7 +149,8 @@ fn client_fields(fields: &Fields, proxy: &Proxy, out: &mut Vec<u8>) {
                 | Name::Expect
                 | Name::Upgrade
         );
-        if !ends_here && !is_set(proxy, name) {
+        let conditional = whole && CONDITIONAL.iter().any(|other| name.eq_ignore_ascii_case(other));
+        if !ends_here && !conditional && !is_set(proxy, name) {
             field(name, fields.value(one), out);
         }
     }
@@ -157,7 +183,7 @@ fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Path and query for the server.
-fn path(
+pub(super) fn path(
     exchange: &Exchange,
     work: &Workspace,
     proxy: &Proxy,

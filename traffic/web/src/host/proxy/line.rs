@@ -200,7 +200,7 @@ pub(super) async fn answer_head(
     let head_bytes = proxy.buffers.head.max(64);
     let limits =
         Limits { head_bytes, target_bytes: head_bytes, manners: Manners::SERVER, ..Limits::response() };
-    let mut wait = Wait::new(exchange, proxy);
+    let mut wait = Wait::new(exchange, proxy, outgoing);
     let mut interim = 0;
     answer.clear();
     loop {
@@ -256,10 +256,10 @@ struct Wait {
 }
 
 impl Wait {
-    fn new(exchange: &Exchange, proxy: &Proxy) -> Wait {
+    fn new(exchange: &Exchange, proxy: &Proxy, outgoing: &Outgoing) -> Wait {
         let client = exchange.visit.as_deref().map(|visit| visit.location.settings.client.body_timeout);
         Wait {
-            watch: (!proxy.ignore_client_abort).then(|| ClientWatch::new(true)),
+            watch: (!proxy.ignore_client_abort && !outgoing.goes_on).then(|| ClientWatch::new(true)),
             read: proxy.timeouts.read,
             send: proxy.timeouts.send,
             client: client.unwrap_or(proxy.timeouts.send),

@@ -11,6 +11,7 @@
 //! cause, and the plan says whether another server is asked.
 
 mod answer;
+mod cache;
 mod facts;
 mod head;
 mod line;
@@ -29,11 +30,14 @@ use crate::exchange::{After, Exchange};
 use crate::local::Workspace;
 use crate::scene::Scene;
 use crate::sticky;
+use ::cache::Writer;
 pub(super) use answer::add_kept;
+pub(super) use cache::serve_kept;
+use cache::{Answered, Fetch, Looked};
 use head::{BodyAhead, Outgoing};
 use line::{Kind, Line, Lost, Sending};
 use plan::host::Proxy;
-use plan::rule::{Value, VisitFact};
+use plan::rule::{UpstreamFact, Value, VisitFact};
 use pool::{Admission, Ask, Journey, Pool, Server, Slot};
 use receive::Unread;
 use smallvec::SmallVec;
@@ -64,6 +68,10 @@ pub(crate) struct State {
     port: Vec<u8>,
     /// Fields that the next answer of ours gets.
     kept: Fields,
+    /// What the cache had to do with it.
+    cache: cache::Seen,
+    /// What is kept under this key is over when the request succeeds.
+    changes: Option<(Arc<::cache::Zone>, Vec<u8>)>,
 }
 
 /// A request on its way from server to server.
@@ -83,6 +91,10 @@ struct Trip<'p> {
     begun: Duration,
     /// Part of a streamed body is gone.
     spent: bool,
+    /// The answer may be kept.
+    fetch: Option<Fetch<'p>>,
+    /// The answer that the client gets before the server is asked.
+    first: Option<Arc<::cache::Entry>>,
 }
 
 /// Answers by a server.
@@ -93,7 +105,10 @@ pub(super) async fn serve(
     proxy: &Arc<Proxy>,
 ) -> Turn {
     match prepared(conn, work, exchange, proxy).await {
-        Ok(mut trip) => trip.run(conn, work, exchange).await,
+        Ok(mut trip) => match trip.first.take() {
+            Some(entry) => behind(conn, work, exchange, trip, &entry).await,
+            None => trip.run(conn, work, exchange).await,
+        },
         Err(turn) => turn,
     }
 }
@@ -106,6 +121,7 @@ async fn prepared<'p>(
     proxy: &'p Proxy,
 ) -> Result<Trip<'p>, Turn> {
     let target = target::find(conn, work, exchange, proxy).await?;
+    let key_name = if proxy.cache.is_some() { target.name.clone() } else { Vec::new() };
     let location = match exchange.visit.as_deref_mut() {
         Some(visit) => {
             visit.proxy.tries.begin_location();
@@ -124,7 +140,18 @@ async fn prepared<'p>(
         Sending::Streamed(BodyFraming::Length(length)) => BodyAhead::Length(*length),
         Sending::Streamed(_) => BodyAhead::Chunked,
     };
-    let outgoing = head::write(exchange, work, proxy, target.uri.as_deref(), ahead).map_err(|status| {
+    let uri = target.uri.as_deref();
+    let looked = cache::look(conn, work, exchange, proxy, |exchange, work| {
+        let mut url = [b"http://", &key_name[..]].concat();
+        head::path(exchange, work, proxy, uri, &mut url).map(|()| url)
+    });
+    let (fetch, first) = match looked.await {
+        Looked::Passed => (None, None),
+        Looked::Turn(turn) => return Err(turn),
+        Looked::Fetch(fetch) => (Some(fetch), None),
+        Looked::Background(fetch, entry) => (Some(fetch), Some(entry)),
+    };
+    let outgoing = head::write(exchange, work, proxy, uri, ahead, fetch.as_ref()).map_err(|status| {
         exchange.fail(Cause::Internal);
         Turn::Fail(status)
     })?;
@@ -148,6 +175,8 @@ async fn prepared<'p>(
         left,
         begun: clock::now(),
         spent: false,
+        fetch,
+        first,
     })
 }
 
@@ -216,7 +245,7 @@ impl Trip<'_> {
         loop {
             let slot = match self.place(conn, work, exchange).await {
                 Ok(slot) => slot,
-                Err(lost) => return self.nobody(exchange, &lost),
+                Err(lost) => return self.nobody(conn, exchange, &lost),
             };
             let server = Arc::clone(slot.server());
             exchange.begin_at(conn.local.worker.index, &server);
@@ -272,13 +301,13 @@ impl Trip<'_> {
     }
 
     /// No server takes it.
-    fn nobody(&self, exchange: &mut Exchange, lost: &Lost) -> Turn {
+    fn nobody(&mut self, conn: &Conn, exchange: &mut Exchange, lost: &Lost) -> Turn {
         let name = self.pool.plan.name.clone();
         if let Some(state) = exchange.upstream() {
             state.tries.begin(&name, clock::now());
         }
         exchange.end_try(Some(502));
-        self.give_up(exchange, lost)
+        self.give_up(conn, exchange, lost)
     }
 
     /// What follows a loss: `None` = the next server.
@@ -309,7 +338,7 @@ impl Trip<'_> {
             exchange.retries += 1;
             return None;
         }
-        Some(self.give_up(exchange, lost))
+        Some(self.give_up(conn, exchange, lost))
     }
 
     /// Whether another server may be asked.
@@ -334,7 +363,12 @@ impl Trip<'_> {
     }
 
     /// Nobody else is asked.
-    fn give_up(&self, exchange: &mut Exchange, lost: &Lost) -> Turn {
+    fn give_up(&mut self, conn: &Conn, exchange: &mut Exchange, lost: &Lost) -> Turn {
+        if let Some(fetch) = &mut self.fetch
+            && let Some(entry) = fetch.failed(conn, exchange, lost.kind, status_of(lost))
+        {
+            return Turn::Kept(entry);
+        }
         exchange.fail(lost.cause);
         if self.spent {
             exchange.body_spent = true;
@@ -438,6 +472,23 @@ impl Trip<'_> {
     ) -> Turn {
         let Some(visit) = exchange.visit.as_deref_mut() else { return Turn::Done(After::Cut) };
         let Some(answer) = visit.proxy.answer.take() else { return Turn::Done(After::Cut) };
+        if let Some((zone, key)) = visit.proxy.changes.take_if(|_| (200..400).contains(&answer.status)) {
+            zone.invalidate(&key);
+        }
+        let mut writer = None;
+        if let Some(fetch) = &mut self.fetch {
+            match fetch.answered(conn, work, exchange, &answer) {
+                Answered::Passed(kept) => writer = kept,
+                Answered::Kept(entry) => {
+                    self.let_go(conn, work, exchange, arrived, &answer);
+                    return Turn::Kept(entry);
+                }
+            }
+            if fetch.background {
+                return self.only_keep(conn, work, exchange, arrived, &answer, writer).await;
+            }
+        }
+        let Some(visit) = exchange.visit.as_deref_mut() else { return Turn::Done(After::Cut) };
         let orders = answer::Orders::of(&answer, &self.proxy.ignore);
         if let Some(rate) = orders.rate {
             visit.rate = Some(rate.to_string().into_bytes());
@@ -457,15 +508,13 @@ impl Trip<'_> {
             visit.proxy.answer = Some(answer);
             leave(work, exchange, arrived);
             exchange.end_try(None);
+            if let Some(writer) = writer {
+                writer.keep_status(status);
+            }
             return Turn::Fail(status);
         }
         answer::take(exchange, work, self.proxy, &answer, &orders);
-        let shape = Shape {
-            received: answer.framing(self.outgoing.kind),
-            keeps: answer.keep_alive(),
-            is_last: answer.is_last(),
-            announces: attempt::announces_body(&answer),
-        };
+        let shape = self.shape(&answer);
         if let Some(state) = exchange.upstream() {
             state.answer = Some(answer);
         }
@@ -473,7 +522,7 @@ impl Trip<'_> {
             return Turn::Done(Box::pin(switch(conn, work, exchange, arrived)).await);
         }
         let buffered = orders.buffering.unwrap_or(self.proxy.buffers.on);
-        self.respond(conn, work, exchange, arrived, &shape, buffered).await
+        self.respond(conn, work, exchange, arrived, &shape, (buffered, writer)).await
     }
 
     /// Passes the answer on.
@@ -484,7 +533,7 @@ impl Trip<'_> {
         exchange: &mut Exchange,
         arrived: Arrived,
         shape: &Shape,
-        buffered: bool,
+        (buffered, writer): (bool, Option<Box<Writer>>),
     ) -> Turn {
         reply::dress(exchange, work, conn);
         let headless = exchange.method_as_received(&work.request) == b"HEAD";
@@ -521,7 +570,7 @@ impl Trip<'_> {
             }
             None => Duration::ZERO,
         };
-        let mut down = Pump::new(out, shape.received, sent);
+        let mut down = Pump::new(out, shape.received, sent).keeping(writer);
         if let Some(squeezer) = squeezer {
             down.squeeze(Box::new(squeezer));
         }
@@ -529,7 +578,10 @@ impl Trip<'_> {
         let mut transfer = Transfer::new(down, buffer, held, self.proxy, buffered, send);
         transfer.pacer = super::send::pacer(work, exchange);
         let outcome = transfer.run(conn, work).await;
-        let Transfer { down, buffer, released, .. } = transfer;
+        let Transfer { mut down, buffer, released, whole, .. } = transfer;
+        if let Some(writer) = down.keeper.take().filter(|_| whole) {
+            cache::finish(conn, *writer);
+        }
         exchange.bytes_out += down.written;
         conn.local.worker.buffers.give(buffer);
         let mut body_done = false;
@@ -556,6 +608,70 @@ impl Trip<'_> {
                 (_, true) => After::End,
                 _ => After::Close,
             }),
+        }
+    }
+
+    /// Nobody but the cache takes the answer.
+    async fn only_keep(
+        &mut self,
+        conn: &mut Conn,
+        work: &mut Workspace,
+        exchange: &mut Exchange,
+        arrived: Arrived,
+        answer: &ResponseHead,
+        writer: Option<Box<Writer>>,
+    ) -> Turn {
+        let shape = self.shape(answer);
+        let Arrived { held, buffer, head_bytes } = arrived;
+        let Some(writer) = writer else { return Turn::Done(After::End) };
+        let down = Pump::new(Vec::new(), shape.received, BodyFraming::None).keeping(Some(writer));
+        let mut transfer = Transfer::new(down, buffer, held, self.proxy, false, Duration::ZERO);
+        transfer.alone();
+        let _ = transfer.run(conn, work).await;
+        let Transfer { mut down, buffer, released, whole, .. } = transfer;
+        if let Some(writer) = down.keeper.take().filter(|_| whole) {
+            cache::finish(conn, *writer);
+        }
+        conn.local.worker.buffers.give(buffer);
+        if let Some(released) = released {
+            self.note_end(exchange, &released, head_bytes);
+            self.keep_or_close(conn, work, exchange, released, &shape);
+        }
+        Turn::Done(After::End)
+    }
+
+    /// The server has said all: its connection serves again if nothing is left in it.
+    fn let_go(
+        &self,
+        conn: &Conn,
+        work: &mut Workspace,
+        exchange: &mut Exchange,
+        arrived: Arrived,
+        answer: &ResponseHead,
+    ) {
+        let shape = self.shape(answer);
+        exchange.end_try(None);
+        let Arrived { held: Held { line, slot }, buffer, .. } = arrived;
+        drop(slot);
+        let reusable = shape.received == BodyFraming::None
+            && shape.keeps
+            && buffer.is_empty()
+            && line.up.is_done()
+            && !line.up_failed
+            && !self.outgoing.closes
+            && exchange.server_keeps();
+        exchange.bytes_in += line.taken();
+        work.request.set_framing(BodyFraming::None);
+        conn.local.worker.buffers.give(buffer);
+        exchange.release(conn, line.split().0, reusable);
+    }
+
+    fn shape(&self, answer: &ResponseHead) -> Shape {
+        Shape {
+            received: answer.framing(self.outgoing.kind),
+            keeps: answer.keep_alive(),
+            is_last: answer.is_last(),
+            announces: attempt::announces_body(answer),
         }
     }
 
@@ -591,6 +707,50 @@ impl Trip<'_> {
         }
         exchange.release(conn, connection, reusable);
     }
+}
+
+/// The client gets a stale answer at once, and the server is asked behind it. What the request itself came to is not
+/// touched by that.
+async fn behind(
+    conn: &mut Conn,
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    mut trip: Trip<'_>,
+    entry: &Arc<::cache::Entry>,
+) -> Turn {
+    let turn = cache::serve_kept(conn, work, exchange, entry).await;
+    let Turn::Done(after) = turn else { return turn };
+    let (status, cause) = (exchange.status, exchange.cause);
+    let take = |state: &mut State| (std::mem::take(&mut state.tries), std::mem::take(&mut state.cache));
+    let seen = exchange.upstream().map(take);
+    let _ = Box::pin(trip.run(conn, work, exchange)).await;
+    (exchange.status, exchange.cause) = (status, cause);
+    if let (Some(state), Some((tries, cache))) = (exchange.upstream(), seen) {
+        (state.tries, state.cache) = (tries, cache);
+    }
+    Turn::Done(after)
+}
+
+/// What a kept answer orders besides being sent.
+fn ordered(
+    work: &mut Workspace,
+    exchange: &mut Exchange,
+    proxy: &Proxy,
+    answer: &ResponseHead,
+    orders: &answer::Orders,
+) -> Option<Turn> {
+    let visit = exchange.visit.as_deref_mut()?;
+    if let Some(rate) = orders.rate {
+        visit.rate = Some(rate.to_string().into_bytes());
+    }
+    if let Some(place) = &orders.redirect {
+        visit.proxy.kept = answer::kept(answer);
+        return Some(elsewhere(work, exchange, place));
+    }
+    if proxy.intercept_errors && answer.status >= 300 && has_page(visit, answer.status) {
+        return Some(Turn::Fail(answer.status));
+    }
+    None
 }
 
 /// An answer whose head was read.
@@ -701,6 +861,10 @@ pub(super) fn fact<'s>(_: &'s Scene<'_>, visit: &'s Visit, fact: &VisitFact) -> 
         VisitFact::BodyFile => Value::owned(state.body.as_deref()?.path()?.as_os_str().as_encoded_bytes()),
         VisitFact::ProxyHost => Value::text(&state.name),
         VisitFact::ProxyPort => Value::text(&state.port),
+        VisitFact::Upstream(UpstreamFact::CacheStatus) => Value::text(state.cache.status?.word().as_bytes()),
+        VisitFact::Upstream(UpstreamFact::CacheLastModified) => {
+            Value::owned(state.cache.stale.as_deref()?.last_modified()?)
+        }
         VisitFact::Upstream(what) => Value::owned(state.tries.fact(*what)?),
         VisitFact::UpstreamHeader(name) => {
             Value::owned(super::variables::field(&answer()?.fields, name, b", ")?)

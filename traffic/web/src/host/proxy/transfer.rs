@@ -52,6 +52,10 @@ pub(super) struct Transfer<'t> {
     pub pacer: Option<Pacer>,
     read: Duration,
     send: Duration,
+    /// The client has left, or never wanted it: only the cache takes the rest.
+    left: Option<Cause>,
+    /// All of the answer came.
+    pub whole: bool,
 }
 
 impl<'t> Transfer<'t> {
@@ -77,6 +81,8 @@ impl<'t> Transfer<'t> {
             pacer: None,
             read: proxy.timeouts.read,
             send,
+            left: None,
+            whole: false,
         }
     }
 
@@ -91,7 +97,15 @@ impl<'t> Transfer<'t> {
             clocks.follow(self, conn);
             match conn.deadline.poll_fired(cx) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Fired::Timeout) => Poll::Ready(Err(clocks.due())),
+                Poll::Ready(Fired::Timeout) => {
+                    let due = clocks.due();
+                    if due == Cause::ClientTimeoutData && self.go_on_without(due) {
+                        clocks.follow(self, conn);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Err(due))
+                }
                 Poll::Ready(Fired::Watched | Fired::Stop) => {
                     clocks.set(conn);
                     conn.deadline.poll_fired(cx).map(|_| Err(clocks.due()))
@@ -103,7 +117,26 @@ impl<'t> Transfer<'t> {
             let clean = moved.is_ok() && self.buffer.is_empty();
             self.release(clean);
         }
-        moved
+        self.whole = moved.is_ok();
+        match self.left {
+            Some(cause) => Err(cause),
+            None => moved,
+        }
+    }
+
+    /// Nobody but the cache takes the answer.
+    pub fn alone(&mut self) {
+        let _ = self.go_on_without(Cause::ClientAbortData);
+    }
+
+    /// The client is gone: the rest still comes when it is to be kept. False when it is not.
+    fn go_on_without(&mut self, cause: Cause) -> bool {
+        if self.down.keeper.is_none() || self.left.is_some() {
+            return false;
+        }
+        self.left = Some(cause);
+        self.down.forget_sink(&mut self.buffer);
+        true
     }
 
     fn poll_step(
@@ -123,17 +156,23 @@ impl<'t> Transfer<'t> {
             }
         }
         let request_is_over = self.held.as_ref().is_none_or(|held| held.line.is_sent());
-        if request_is_over && self.watch.poll_gone(cx, client, &mut work.buffer) {
+        if request_is_over
+            && self.left.is_none()
+            && self.watch.poll_gone(cx, client, &mut work.buffer)
+            && !self.go_on_without(Cause::ClientAbortData)
+        {
             return Poll::Ready(Err(Cause::ClientAbortData));
         }
         loop {
             let full = self.fill_tank(cx);
             let before = self.down.moved;
             let moved = match &mut self.pacer {
+                _ if self.left.is_some() => self.poll_down(cx, &mut tokio::io::sink()),
                 None => self.poll_down(cx, client),
                 Some(_) => self.poll_paced(cx, client),
             };
             match moved {
+                Poll::Ready(Err(PumpError::Sink)) if self.go_on_without(Cause::ClientAbortData) => {}
                 Poll::Ready(result) => return Poll::Ready(result.map_err(|error| self.cause(&error))),
                 // The tank has room again.
                 Poll::Pending if full && self.down.moved != before => {}
