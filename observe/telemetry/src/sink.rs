@@ -235,7 +235,7 @@ impl LogQueue {
         if waiting >= APPENDS {
             self.shared.dropped.fetch_add(1, Relaxed);
         }
-        self.shared.wake();
+        self.hurry();
     }
 
     /// Adds the line of an event at its severity.
