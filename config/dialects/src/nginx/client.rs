@@ -98,7 +98,6 @@ mod tests {
             sources: &crate::NoSources,
             prefix: "/p".into(),
             folder: "/p".into(),
-            error_log: None,
             told: Told::default(),
         };
         let (heads, keep) = {

@@ -459,7 +459,6 @@ mod tests {
             sources: &Nothing,
             prefix: PathBuf::new(),
             folder: PathBuf::new(),
-            error_log: None,
             told: Told::default(),
         };
         let scope = Scope::new(&tree.directives, &ground);
