@@ -143,6 +143,8 @@ impl Task {
         // A day, when nothing is due: any end of the sleep is harmless.
         let next = self.began + next.unwrap_or_else(|| self.now() + Duration::from_secs(86_400));
         tokio::select! {
+            // What is configured counts before anybody asks.
+            biased;
             () = self.inbox.arrived.notified() => Turn::Mail,
             Some(answered) = self.running.join_next() => Turn::Answered(answered),
             work = self.demand.next() => Turn::Demand(work),

@@ -2,23 +2,23 @@
 
 use super::{Content, Groups, Pattern, Settings, Step};
 use crate::place::Place;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// The locations of a host, or those inside another location.
 #[derive(Clone, Debug, Default)]
 pub struct Locations {
     /// Paths that must be equal (`= /path`).
-    exact: HashMap<Box<[u8]>, Arc<Location>>,
+    exact: BTreeMap<Box<[u8]>, Arc<Location>>,
     /// Beginnings of paths.
-    prefixes: HashMap<Box<[u8]>, Arc<Location>>,
+    prefixes: BTreeMap<Box<[u8]>, Arc<Location>>,
     /// Lengths of the beginnings, longest first.
     lengths: Vec<usize>,
     /// Expressions in order.
     patterns: Vec<(Pattern, Arc<Location>)>,
     /// Those that only internal redirects reach (`@name`).
-    named: HashMap<Box<[u8]>, Arc<Location>>,
+    named: BTreeMap<Box<[u8]>, Arc<Location>>,
 }
 
 /// A part of a host's paths and all that counts in it.
@@ -150,7 +150,7 @@ impl Locations {
 }
 
 /// Adds a location unless there is one of this name.
-fn add(all: &mut HashMap<Box<[u8]>, Arc<Location>>, name: &str, location: Arc<Location>) -> bool {
+fn add(all: &mut BTreeMap<Box<[u8]>, Arc<Location>>, name: &str, location: Arc<Location>) -> bool {
     match all.entry(name.as_bytes().into()) {
         Entry::Vacant(vacant) => {
             vacant.insert(location);

@@ -1,7 +1,7 @@
 //! Tables by name with wildcards and expressions: hosts by their names, values of `map`.
 
 use regex::bytes::Regex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Number of a variable that requests may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,11 +66,11 @@ impl Groups {
 #[derive(Clone, Debug)]
 pub struct NameTable<T> {
     /// By the whole name.
-    pub exact: HashMap<Box<[u8]>, T>,
+    pub exact: BTreeMap<Box<[u8]>, T>,
     /// `*.example.com` as `.example.com`.
-    pub endings: HashMap<Box<[u8]>, T>,
+    pub endings: BTreeMap<Box<[u8]>, T>,
     /// `www.example.*` as `www.example.`.
-    pub beginnings: HashMap<Box<[u8]>, T>,
+    pub beginnings: BTreeMap<Box<[u8]>, T>,
     /// Expressions in order.
     pub patterns: Vec<(Pattern, T)>,
     /// Names compare without case.
@@ -80,9 +80,9 @@ pub struct NameTable<T> {
 impl<T> Default for NameTable<T> {
     fn default() -> Self {
         NameTable {
-            exact: HashMap::new(),
-            endings: HashMap::new(),
-            beginnings: HashMap::new(),
+            exact: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            beginnings: BTreeMap::new(),
             patterns: Vec::new(),
             fold: false,
         }
@@ -93,7 +93,7 @@ impl<T> NameTable<T> {
     /// All values, each as often as it has names.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         let tables = [&self.exact, &self.endings, &self.beginnings];
-        tables.into_iter().flat_map(HashMap::values).chain(self.patterns.iter().map(|(_, value)| value))
+        tables.into_iter().flat_map(BTreeMap::values).chain(self.patterns.iter().map(|(_, value)| value))
     }
 
     /// The value for `name`, and what its expression caught.

@@ -1,6 +1,6 @@
 //! What counts for requests in a location, besides steps and content.
 
-use super::{Delivery, Expires, Symlinks, VariableId};
+use super::{Delivery, Expires, Step, Symlinks};
 use crate::limit::Limits;
 use crate::network::Network;
 use crate::rule::Template;
@@ -233,6 +233,8 @@ pub struct BasicAuth {
     pub realm: Template,
     /// File of names and hashed passwords, read for each request.
     pub file: Template,
+    /// Folder that its name begins at, unless it begins with `/`.
+    pub folder: PathBuf,
 }
 
 /// Another request of ours decides (`auth_request`).
@@ -240,8 +242,8 @@ pub struct BasicAuth {
 pub struct Subrequest {
     /// Its path.
     pub path: Box<str>,
-    /// Variables set from its answer.
-    pub sets: Vec<(VariableId, Template)>,
+    /// What is set from its answer: steps that set variables.
+    pub sets: Vec<Step>,
 }
 
 /// Who may tell the client's address, and where.

@@ -97,7 +97,9 @@ fn by_password(auth: &Arc<BasicAuth>, work: &mut Workspace, exchange: &mut Excha
     }
     let Some((name, password)) = crate::auth::given(&work.request) else { return ask(exchange, realm) };
     let file = text(exchange, work, &auth.file);
-    let Ok(users) = std::fs::read(std::ffi::OsStr::from_bytes(&file)) else { return Verdict::Refuses(403) };
+    let Ok(users) = std::fs::read(auth.folder.join(std::ffi::OsStr::from_bytes(&file))) else {
+        return Verdict::Refuses(403);
+    };
     let hash = users.split(|byte| *byte == b'\n').find_map(|line| hash_of(line, &name));
     match hash.is_some_and(|hash| crate::htpasswd::matches(&hash, &password)) {
         true => Verdict::Passes,

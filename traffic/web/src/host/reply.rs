@@ -168,6 +168,12 @@ pub(crate) fn dress(exchange: &mut Exchange, work: &mut Workspace, conn: &Conn) 
             .set_status(if (494..=498).contains(&status) { 400 } else { status }, reason(status).as_bytes());
     }
     let status = work.response.status;
+    // A redirect stays one when its page comes from elsewhere.
+    if let Some(to) = visit.redirect_to.as_deref().filter(|_| matches!(status, 301..=308))
+        && work.response.fields.find(Name::Location).is_none()
+    {
+        work.response.fields.append(b"Location", &self::location(exchange, to));
+    }
     super::proxy::add_kept(visit, &mut work.response);
     if let Some(charset) = &settings.delivery.charset {
         ::files::types::name_charset(charset, &mut work.response.fields);

@@ -216,8 +216,11 @@ fn keep(exchange: &Exchange, groups: Groups) {
 /// What a `return` answers.
 fn answer(work: &Workspace, exchange: &mut Exchange, status: u16, said: Option<&Template>) -> Turn {
     exchange.intercepted = true;
-    let Some(template) = said else { return Turn::Fail(status) };
-    let said = text(exchange, work, template);
+    let said = match said {
+        Some(template) => text(exchange, work, template),
+        None if status < 300 && status != 0 => Vec::new(),
+        None => return Turn::Fail(status),
+    };
     if matches!(status, 301 | 302 | 303 | 307 | 308) {
         if let Some(visit) = exchange.visit.as_deref_mut() {
             visit.redirect_to = Some(said);

@@ -7,7 +7,7 @@ use super::{Turn, reply, walk};
 use crate::client::Conn;
 use crate::exchange::Exchange;
 use crate::local::Workspace;
-use plan::host::Subrequest;
+use plan::host::{Step, Subrequest};
 use std::sync::Arc;
 use tasks::Stream;
 use telemetry::Cause;
@@ -56,10 +56,15 @@ pub(super) async fn ask(
     conn.stream = client;
     conn.idle_time = idle_time;
     let said = judge(exchange, &asked, &inner);
-    for (variable, template) in &subrequest.sets {
-        let value = reply::answer_text(&asked, &inner, template);
-        if let Some(visit) = exchange.visit.as_deref() {
-            visit.set(*variable, &value);
+    for step in &subrequest.sets {
+        let Some(visit) = exchange.visit.as_deref_mut() else { break };
+        match step {
+            Step::Set(variable, template) => {
+                visit.set(*variable, &reply::answer_text(&asked, &inner, template))
+            }
+            Step::SetArguments(template) => visit.arguments = reply::answer_text(&asked, &inner, template),
+            Step::SetRate(template) => visit.rate = Some(reply::answer_text(&asked, &inner, template)),
+            _ => {}
         }
     }
     conn.local.give_back(inner);

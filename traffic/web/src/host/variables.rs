@@ -77,7 +77,7 @@ impl View<'_> {
             VisitFact::ClientPort => Value::Int(exchange.client.ip()?.port().into()),
             VisitFact::PeerAddress => address(visit.peer),
             VisitFact::PeerPort => Value::Int(visit.peer.ip()?.port().into()),
-            VisitFact::Connection => Value::Int(exchange.connection as i64),
+            VisitFact::Connection => Value::Int(exchange.connection as i64 + 1),
             VisitFact::ConnectionRequests => Value::Int(exchange.number as i64),
             VisitFact::ConnectionTime => {
                 Value::owned(seconds(clock::exact().saturating_sub(exchange.connected_at)))

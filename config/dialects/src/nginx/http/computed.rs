@@ -129,7 +129,8 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
         _ => None,
     };
     let ranges = directive.inner().iter().any(|line| line.name == "ranges" && line.arguments.is_empty());
-    let mut all: Vec<(Range, Box<[u8]>)> = Vec::new();
+    // Without a value: what is there goes away.
+    let mut all: Vec<(Range, Option<Box<[u8]>>)> = Vec::new();
     let mut default: Box<[u8]> = Box::default();
     let (mut proxies, mut recursive) = (Vec::new(), false);
     for line in directive.inner() {
@@ -137,6 +138,7 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
         match (line.name.as_str(), line.arguments.len()) {
             ("ranges", 0) => {}
             ("default", 1) => default = value,
+            ("delete", 1) if ranges => all.push((range(line, line.argument(0), ranges)?, None)),
             ("delete", 1) => {
                 let gone = range(line, line.argument(0), ranges)?;
                 all.retain(|(range, _)| !same(*range, gone));
@@ -146,7 +148,7 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
                 Some(network) => proxies.push(network),
                 None => return Err(line.problem(format!("invalid network \"{}\"", line.argument(0)))),
             },
-            (text, 1) => all.push((range(line, text, ranges)?, value)),
+            (text, 1) => all.push((range(line, text, ranges)?, Some(value))),
             _ => return Err(line.problem("invalid number of the geo parameters")),
         }
     }
@@ -165,7 +167,7 @@ fn geo(directive: &Directive, variables: &Variables<'_>) -> Result<Computed, Pro
 }
 
 /// Puts a range over those that are there: what it covers of them is cut away.
-fn lay<N>(all: &mut Vec<(N, N, Box<[u8]>)>, from: N, to: N, value: Box<[u8]>)
+fn lay<N>(all: &mut Vec<(N, N, Box<[u8]>)>, from: N, to: N, value: Option<Box<[u8]>>)
 where
     N: Ord + Copy + std::ops::Add<Output = N> + std::ops::Sub<Output = N> + From<u8>,
 {
@@ -182,7 +184,7 @@ where
             out.push((to + N::from(1), high, old));
         }
     }
-    out.push((from, to, value));
+    out.extend(value.map(|value| (from, to, value)));
     out.sort_by_key(|(from, ..)| *from);
     *all = out;
 }

@@ -14,8 +14,11 @@ pub(super) fn read(scope: &Scope<'_>, server: &Directive, http: &Http<'_>) -> Ho
         scope.own_named("server_name").next().map(|directive| directive.argument(0)).unwrap_or_default();
     Host {
         place: server.place.clone(),
-        // A leading dot is no part of a name; an expression has none that could be shown.
-        name: first.strip_prefix('.').unwrap_or(first).to_ascii_lowercase().into(),
+        // A leading dot is no part of a name; an expression is shown as it was said.
+        name: match first.starts_with('~') {
+            true => first.into(),
+            false => first.strip_prefix('.').unwrap_or(first).to_ascii_lowercase().into(),
+        },
         heads: client::heads(scope),
         steps: rewrite::steps(scope, http, None),
         locations: location::all(scope, http),

@@ -83,7 +83,7 @@ pub(super) fn add<T: Clone>(table: &mut NameTable<T>, name: &Name, value: &T) ->
     }
 }
 
-fn insert<T>(map: &mut std::collections::HashMap<Box<[u8]>, T>, name: &[u8], value: T) -> bool {
+fn insert<T>(map: &mut std::collections::BTreeMap<Box<[u8]>, T>, name: &[u8], value: T) -> bool {
     if map.contains_key(name) {
         return false;
     }

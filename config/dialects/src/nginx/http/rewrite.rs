@@ -37,7 +37,8 @@ fn step(
     }))
 }
 
-fn set(directive: &Directive, http: &Http<'_>) -> Result<Step, Problem> {
+/// A variable that is set.
+pub(super) fn set(directive: &Directive, http: &Http<'_>) -> Result<Step, Problem> {
     let text = directive.argument(0);
     let Some(name) = text.strip_prefix('$').filter(|name| !name.is_empty()) else {
         return Err(directive.problem(format!("invalid variable name \"{text}\"")));

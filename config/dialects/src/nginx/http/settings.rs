@@ -223,27 +223,17 @@ fn basic_auth(scope: &Scope<'_>, http: &Http<'_>) -> Option<BasicAuth> {
     let Some(file) = scope.find("auth_basic_user_file") else {
         return None;
     };
-    let path = match file.argument(0) {
-        text if text.starts_with('$') => text.to_owned(),
-        text => scope.ground.beside(text).display().to_string(),
-    };
     Some(BasicAuth {
         realm: scope.keep(http.variables.template(realm, realm.argument(0)))?,
-        file: scope.keep(http.variables.template(file, &path))?,
+        file: scope.keep(http.variables.template(file, file.argument(0)))?,
+        folder: scope.ground.folder.clone(),
     })
 }
 
 /// `auth_request` and `auth_request_set`.
 fn subrequest(scope: &Scope<'_>, http: &Http<'_>) -> Option<Subrequest> {
     let directive = scope.find("auth_request").filter(|directive| directive.argument(0) != "off")?;
-    let set = |directive: &Directive| {
-        let text = directive.argument(0);
-        let Some(name) = text.strip_prefix('$') else {
-            return Err(directive.problem(format!("invalid variable name \"{text}\"")));
-        };
-        let variable = http.variables.settable(directive, name)?;
-        Ok((variable, http.variables.template(directive, directive.argument(1))?))
-    };
+    let set = |directive: &Directive| super::rewrite::set(directive, http);
     let sets = scope.all("auth_request_set").into_iter().filter_map(|directive| scope.keep(set(directive)));
     Some(Subrequest { path: directive.argument(0).into(), sets: sets.collect() })
 }

@@ -236,7 +236,7 @@ pub(in super::super) fn builtin(name: &str) -> Option<Fetch> {
         ("arg_", VisitFact::Argument),
     ];
     let named = prefixes.iter().find_map(|(prefix, make)| {
-        let rest = name.strip_prefix(prefix).filter(|rest| !rest.is_empty())?;
+        let rest = name.strip_prefix(prefix)?;
         Some(make(rest.to_ascii_lowercase().into()))
     });
     named.map(Fetch::Visit)

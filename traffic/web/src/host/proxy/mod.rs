@@ -882,6 +882,9 @@ fn cookie(fields: &Fields, name: &[u8]) -> Option<Vec<u8>> {
     fields.find_all(Name::SetCookie).find_map(|line| {
         let pair = line.split(|byte| *byte == b';').next()?;
         let at = pair.iter().position(|byte| *byte == b'=')?;
-        pair[..at].trim_ascii().eq_ignore_ascii_case(name).then(|| pair[at + 1..].trim_ascii().to_vec())
+        let spaces = |text: &[u8]| text.iter().take_while(|byte| **byte == b' ').count();
+        let (key, value) = (&pair[spaces(pair)..at.max(spaces(pair))], &pair[at + 1..]);
+        let key = &key[..key.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1)];
+        key.eq_ignore_ascii_case(name).then(|| value.trim_ascii().to_vec())
     })
 }
