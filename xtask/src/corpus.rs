@@ -30,8 +30,11 @@ pub struct Options {
     config: Option<String>,
 }
 
+/// Writes a configuration that listens at these ports.
+type Written = fn(&Ports) -> String;
+
 /// The configurations that are played to: every dialect reads bytes of clients in its own manner.
-const CONFIGURATIONS: [(&str, fn(&Ports) -> String); 2] = [("haproxy.cfg", haproxy), ("nginx.conf", nginx)];
+const CONFIGURATIONS: [(&str, Written); 2] = [("haproxy.cfg", haproxy), ("nginx.conf", nginx)];
 
 /// How long the binary may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);

@@ -76,36 +76,36 @@ mod tests {
     /// Mon, 01 Mar 2021 12:00:00 GMT.
     const NOW: i64 = 1_614_600_000;
 
-    fn said(expires: Expires, changed: Option<&str>) -> (String, String) {
+    fn said(expires: &Expires, changed: Option<&str>) -> (String, String) {
         let mut fields = Fields::new();
         if let Some(changed) = changed {
             fields.append(b"Last-Modified", changed.as_bytes());
         }
         fields.append(b"Cache-Control", b"public");
-        say(&expires, &mut fields, NOW, 3600, |_| Vec::new());
+        say(expires, &mut fields, NOW, 3600, |_| Vec::new());
         let text = |name| String::from_utf8_lossy(fields.find(name).unwrap_or_default()).into_owned();
         (text(Name::Expires), text(Name::CacheControl))
     }
 
     #[track_caller]
-    fn check(said_is: Expires, changed: Option<&str>, expires: &str, control: &str) {
+    fn check(said_is: &Expires, changed: Option<&str>, expires: &str, control: &str) {
         let what = format!("{said_is:?} {changed:?}");
         assert_eq!(said(said_is, changed), (expires.to_owned(), control.to_owned()), "{what}");
     }
 
     #[test]
     fn heads_say_how_long() {
-        check(Expires::Epoch, None, "Thu, 01 Jan 1970 00:00:01 GMT", "no-cache");
-        check(Expires::Max, None, "Thu, 31 Dec 2037 23:55:55 GMT", "max-age=315360000");
-        check(Expires::After(0), None, "Mon, 01 Mar 2021 12:00:00 GMT", "max-age=0");
-        check(Expires::After(60), None, "Mon, 01 Mar 2021 12:01:00 GMT", "max-age=60");
-        check(Expires::After(-60), None, "Mon, 01 Mar 2021 11:59:00 GMT", "no-cache");
-        check(Expires::AfterChange(60), None, "Mon, 01 Mar 2021 12:01:00 GMT", "max-age=60");
+        check(&Expires::Epoch, None, "Thu, 01 Jan 1970 00:00:01 GMT", "no-cache");
+        check(&Expires::Max, None, "Thu, 31 Dec 2037 23:55:55 GMT", "max-age=315360000");
+        check(&Expires::After(0), None, "Mon, 01 Mar 2021 12:00:00 GMT", "max-age=0");
+        check(&Expires::After(60), None, "Mon, 01 Mar 2021 12:01:00 GMT", "max-age=60");
+        check(&Expires::After(-60), None, "Mon, 01 Mar 2021 11:59:00 GMT", "no-cache");
+        check(&Expires::AfterChange(60), None, "Mon, 01 Mar 2021 12:01:00 GMT", "max-age=60");
         let changed = Some("Mon, 01 Mar 2021 11:59:30 GMT");
-        check(Expires::AfterChange(60), changed, "Mon, 01 Mar 2021 12:00:30 GMT", "max-age=30");
-        check(Expires::AfterChange(20), changed, "Mon, 01 Mar 2021 11:59:50 GMT", "no-cache");
-        check(Expires::Daily(13 * 3600 + 60), None, "Mon, 01 Mar 2021 12:01:00 GMT", "max-age=60");
-        check(Expires::Daily(13 * 3600), None, "Tue, 02 Mar 2021 12:00:00 GMT", "max-age=86400");
+        check(&Expires::AfterChange(60), changed, "Mon, 01 Mar 2021 12:00:30 GMT", "max-age=30");
+        check(&Expires::AfterChange(20), changed, "Mon, 01 Mar 2021 11:59:50 GMT", "no-cache");
+        check(&Expires::Daily(13 * 3600 + 60), None, "Mon, 01 Mar 2021 12:01:00 GMT", "max-age=60");
+        check(&Expires::Daily(13 * 3600), None, "Tue, 02 Mar 2021 12:00:00 GMT", "max-age=86400");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Delivery, Expires, Step, Symlinks};
 use crate::limit::Limits;
 use crate::network::Network;
 use crate::rule::Template;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,7 +140,7 @@ pub enum Directories {
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     /// By extension, lower case.
-    pub by_extension: HashMap<Box<[u8]>, Box<str>>,
+    pub by_extension: BTreeMap<Box<[u8]>, Box<str>>,
     /// Of all others.
     pub default: Box<str>,
 }

@@ -60,7 +60,7 @@ pub(super) async fn ask(
         let Some(visit) = exchange.visit.as_deref_mut() else { break };
         match step {
             Step::Set(variable, template) => {
-                visit.set(*variable, &reply::answer_text(&asked, &inner, template))
+                visit.set(*variable, &reply::answer_text(&asked, &inner, template));
             }
             Step::SetArguments(template) => visit.arguments = reply::answer_text(&asked, &inner, template),
             Step::SetRate(template) => visit.rate = Some(reply::answer_text(&asked, &inner, template)),

@@ -41,8 +41,7 @@ fn zone(directive: &Directive, scope: &Scope<'_>) -> Result<CacheZone, Problem> 
     };
     for text in directive.arguments.iter().skip(1) {
         let (name, value) = text.split_once('=').ok_or_else(|| directive.invalid_parameter(text))?;
-        let wrong =
-            |what: &str| directive.problem(format!("invalid {what} value \"{value}\" in \"{}\"", text));
+        let wrong = |what: &str| directive.problem(format!("invalid {what} value \"{value}\" in \"{text}\""));
         let number = |value: &str| {
             values::number(value).and_then(|n| u32::try_from(n).ok()).ok_or_else(|| wrong(name))
         };

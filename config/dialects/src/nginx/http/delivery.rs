@@ -109,8 +109,7 @@ fn charset(scope: &Scope<'_>) -> Option<Arc<Charset>> {
     const USUAL: &[&str] =
         &["text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"];
     let said = scope.find("charset_types").is_some();
-    let always: &[&str] = if said { &["text/html"] } else { &["text/html"] };
-    let mut types = types(scope, "charset_types", always);
+    let mut types = types(scope, "charset_types", &["text/html"]);
     if !said {
         types = types
             .map(|types| types.iter().cloned().chain(USUAL.iter().map(|word| Box::from(*word))).collect());

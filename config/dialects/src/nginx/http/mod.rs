@@ -88,7 +88,7 @@ pub(super) fn read(scope: &Scope<'_>, draft: &mut Draft) {
         let host = Arc::new(host::read(&inside, server, &http));
         let names = names::of_server(&inside, &http);
         for listen in listen::of_server(&inside, server) {
-            add(&mut binds, listen, &host, &names, scope);
+            add(&mut binds, &listen, &host, &names, scope);
         }
     }
     logs::check_formats(scope, &http.variables);
@@ -122,7 +122,7 @@ struct Shared {
 /// Adds a host to its listener. Of the same name the first one counts.
 fn add(
     binds: &mut Vec<Shared>,
-    listen: Listen<'_>,
+    listen: &Listen<'_>,
     host: &Arc<Host>,
     names: &[names::Name],
     scope: &Scope<'_>,

@@ -414,7 +414,7 @@ impl<'t> Reader<'_, 't, '_> {
                     "off" => (next.error, next.timeout) = (false, false),
                     word => match word.strip_prefix("http_").and_then(|status| status.parse().ok()) {
                         Some(status @ (500 | 502 | 503 | 504 | 403 | 404 | 429)) => {
-                            next.statuses.push(status)
+                            next.statuses.push(status);
                         }
                         _ => scope.problem(directive.problem(format!("invalid value \"{word}\""))),
                     },

@@ -11,7 +11,7 @@ use plan::host::{
 };
 use plan::rule::Template;
 use plan::{Network, Problem, Site};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,6 @@ pub(super) fn read(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Settings
             .filter(|name| *name != "off")
             .unwrap_or_default()
             .into(),
-        ..Settings::default()
     }
 }
 
@@ -109,7 +108,7 @@ fn root(scope: &Scope<'_>, http: &Http<'_>, place: Where) -> Root {
 fn types(scope: &Scope<'_>) -> Types {
     let default = scope.text("default_type").unwrap_or("text/plain").into();
     let blocks = scope.all("types");
-    let mut by_extension: HashMap<Box<[u8]>, Box<str>> = HashMap::new();
+    let mut by_extension: BTreeMap<Box<[u8]>, Box<str>> = BTreeMap::new();
     if blocks.is_empty() {
         for (extension, kind) in [("html", "text/html"), ("gif", "image/gif"), ("jpg", "image/jpeg")] {
             by_extension.insert(extension.as_bytes().into(), kind.into());
@@ -220,9 +219,7 @@ fn satisfy(scope: &Scope<'_>) -> Satisfy {
 
 fn basic_auth(scope: &Scope<'_>, http: &Http<'_>) -> Option<BasicAuth> {
     let realm = scope.find("auth_basic").filter(|realm| realm.argument(0) != "off")?;
-    let Some(file) = scope.find("auth_basic_user_file") else {
-        return None;
-    };
+    let file = scope.find("auth_basic_user_file")?;
     Some(BasicAuth {
         realm: scope.keep(http.variables.template(realm, realm.argument(0)))?,
         file: scope.keep(http.variables.template(file, file.argument(0)))?,

@@ -225,7 +225,7 @@ pub(in super::super) fn builtin(name: &str) -> Option<Fetch> {
     if let Some((_, make)) = BUILTIN.iter().find(|(known, _)| *known == name) {
         return Some(make());
     }
-    let prefixes: [(&str, fn(Box<str>) -> VisitFact); 8] = [
+    let prefixes: [(&str, Named); 8] = [
         ("http_", VisitFact::Header),
         ("sent_http_", VisitFact::SentHeader),
         ("sent_trailer_", VisitFact::SentTrailer),
@@ -243,6 +243,8 @@ pub(in super::super) fn builtin(name: &str) -> Option<Fetch> {
 }
 
 type Make = fn() -> Fetch;
+/// Makes the fact whose name begins with a prefix.
+type Named = fn(Box<str>) -> VisitFact;
 
 macro_rules! visit {
     ($fact:ident) => {

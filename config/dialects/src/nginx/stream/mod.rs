@@ -95,7 +95,7 @@ fn read_server(scope: &Scope<'_>, server: &Directive, streams: &Streams<'_>) -> 
             passed.into_iter().for_each(|passed| go(passed, &mut site, &mut settings));
         }
         (None, None) => {
-            scope.problem(server.problem("no handler for server").hint("add proxy_pass or return"))
+            scope.problem(server.problem("no handler for server").hint("add proxy_pass or return"));
         }
     }
     if binds.iter().any(|bind| bind.address.is_datagrams()) {
