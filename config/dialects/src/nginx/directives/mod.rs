@@ -203,6 +203,10 @@ const BUILD: &str = "concerns nginx's own debugging or build";
 const HASHES: &str = "tables here size themselves";
 const MEMORY: &str = "memory and buffers are managed without it";
 const SENDING: &str = "files are always sent the cheapest way the system has";
+const SENT_AT_ONCE: &str = "what is written leaves at once, always";
+const CLOSING: &str =
+    "unread bytes are read for two seconds before a connection is closed, so that the answer arrives";
+const OLD_BROWSERS: &str = "pages of errors are the same for all browsers";
 const NO_GATEWAY: &str = "there is no such gateway here, so nothing is stored for it";
 
 // What to do instead of a directive that is refused.
@@ -223,6 +227,9 @@ const MIRROR: &str = "mirroring is not there yet; remove it or keep nginx for th
 const PERL: &str = "use 'map' and 'if', or move the logic to the application";
 const RANDOM_INDEX: &str = "name the file with 'index'";
 const SSI: &str = "let the application put pages together, or keep nginx for this location";
+const HTTP2: &str = "HTTP/2 is not there yet; remove it, clients then speak HTTP/1.1";
+const TLS: &str =
+    "TLS is not there yet; let what stands in front of Mainstay end it, and listen without 'ssl'";
 const TUNNEL: &str = "CONNECT is not tunnelled here; use a forward proxy";
 const USERID: &str = "let the application set the cookie, or use 'add_header Set-Cookie'";
 const VIDEO: &str = "remove it: players ask for byte ranges, which are served; or keep nginx for it";
@@ -266,5 +273,26 @@ mod tests {
             .filter(|path| !tables(path))
             .map(|path| if path.is_dir() { code_of(&path) } else { std::fs::read_to_string(path).unwrap() })
             .collect()
+    }
+
+    /// Every directive of the ranked list works, has no effect and says so, or is refused with what to do.
+    #[test]
+    fn what_people_use_most_has_a_word() {
+        let ranks = include_str!("../../../cases/nginx-ranks.txt");
+        let names = ranks.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
+        let mut count = 0;
+        for name in names {
+            count += 1;
+            // The include is the reader's own.
+            let known: Vec<&Entry> = all().filter(|entry| entry.name == name).collect();
+            assert!(!known.is_empty() || name == "include", "{name} is not in the table");
+            let http = known
+                .iter()
+                .filter(|entry| entry.contexts & (MAIN | EVENTS | HTTP | SERVER | LOCATION | UPSTREAM) != 0);
+            for entry in http {
+                assert!(entry.class != Class::NotYet, "{name} has no word");
+            }
+        }
+        assert_eq!(count, 90);
     }
 }
