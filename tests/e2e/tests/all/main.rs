@@ -36,6 +36,7 @@ mod reloads;
 mod robust;
 mod rotation;
 mod runtime;
+mod seeds_of_nginx;
 mod streams;
 mod surroundings;
 mod tcp;
